@@ -1,0 +1,61 @@
+"""minigrad: a from-scratch autodiff engine to learn from, check gradients with, and train with.
+
+>>> import minigrad as mg
+>>> x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> (x**2).sum().backward()
+>>> x.grad
+tensor([2., 4., 6.])
+"""
+
+import numpy as _np
+
+from . import autograd as autograd
+from . import errors as errors
+from . import methods as _methods  # noqa: F401  gives Tensor its methods
+from . import random as random
+from ._version import __version__ as __version__
+from .backend import backend_names as backend_names
+from .backend import get_backend as get_backend
+from .backend import register as register_backend
+from .creation import arange as arange
+from .creation import as_tensor as as_tensor
+from .creation import asarray as asarray
+from .creation import empty as empty
+from .creation import eye as eye
+from .creation import from_numpy as from_numpy
+from .creation import full as full
+from .creation import full_like as full_like
+from .creation import linspace as linspace
+from .creation import ones as ones
+from .creation import tensor as tensor
+from .creation import zeros as zeros
+from .functions import *  # noqa: F403  every public primitive and composition; functions.pyi lists them
+from .primitive import PRIMITIVES as PRIMITIVES
+from .primitive import elementwise as elementwise
+from .primitive import fused as fused
+from .primitive import kernel as kernel
+from .primitive import primitive as primitive
+from .random import Generator as Generator
+from .random import manual_seed as manual_seed
+from .random import rand as rand
+from .random import randint as randint
+from .random import randn as randn
+from .random import randperm as randperm
+from .tensor import Tensor as Tensor
+from .tensor import apply as apply
+from .tensor import enable_grad as enable_grad
+from .tensor import function as function
+from .tensor import get_default_dtype as get_default_dtype
+from .tensor import is_grad_enabled as is_grad_enabled
+from .tensor import no_grad as no_grad
+from .tensor import set_backend as set_backend
+from .tensor import set_default_dtype as set_default_dtype
+from .tensor import set_grad_enabled as set_grad_enabled
+from .tensor import use_backend as use_backend
+
+bool = _np.dtype("bool")
+int8, int16, int32, int64 = (_np.dtype(f"int{b}") for b in (8, 16, 32, 64))
+uint8, uint16, uint32, uint64 = (_np.dtype(f"uint{b}") for b in (8, 16, 32, 64))
+float16, float32, float64 = (_np.dtype(f"float{b}") for b in (16, 32, 64))
+complex64, complex128 = _np.dtype("complex64"), _np.dtype("complex128")
+inf, nan, pi, e, newaxis = float("inf"), float("nan"), _np.pi, _np.e, None

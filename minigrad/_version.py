@@ -1,0 +1,3 @@
+"""The version, read by the packaging and by ``minigrad info``."""
+
+__version__ = "0.1.0"

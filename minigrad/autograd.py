@@ -1,0 +1,203 @@
+"""Backpropagation: the recorded graph and the walk through it.
+
+Every operation on tensors that take part in a gradient leaves a `Node`. `backward` visits the nodes newest first,
+hands each the gradient of its output, asks its primitive's rules for the gradients of its inputs, and adds those up
+where they meet. That is all of reverse mode. This file knows neither Tensor nor any backend: gradients are whatever
+`F` computes with, so the same walk serves arrays, Tensors (gradients of gradients) and traced arrays.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from .errors import GradError
+
+tick = itertools.count(1).__next__  # one clock for recordings and in-place edits; inputs are always older than outputs
+
+
+class Node:
+    """One recorded application of a primitive; or a leaf, a tensor that gradients are collected for (plan None)."""
+
+    __slots__ = (
+        "dtype",  # of the output; gradients are cast to it
+        "edited",  # the Edit that overwrote the output in place, if any
+        "hooks",  # functions called with the output's gradient, or None
+        "inputs",  # the nodes of the inputs, None where an input takes no part
+        "order",  # when it was recorded
+        "owner",  # weak reference to the tensor whose .grad is to be filled, or None
+        "params",  # the keywords of the application
+        "part",  # k if this is the k-th output of the only node in inputs, else None
+        "plan",  # which rules run, and what they need
+        "saved",  # the values the rules need; None once freed
+        "shape",  # of the output; gradients are summed to it
+    )
+
+    def __init__(self, plan: Any, inputs: Sequence, saved: Any, params: dict, shape: Any, dtype: Any):
+        self.plan, self.inputs, self.saved, self.params, self.shape, self.dtype = (
+            plan,
+            inputs,
+            saved,
+            params,
+            shape,
+            dtype,
+        )
+        self.order = tick()
+        self.hooks = self.owner = self.edited = self.part = None
+
+    @property
+    def name(self) -> str:
+        return self.plan.primitive.name if self.plan else "leaf" if self.part is None else f"output {self.part}"
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name} {self.shape}>"
+
+
+def newest_first(roots: Iterable[Node], stops: frozenset = frozenset()) -> list[Node]:
+    """All nodes the roots depend on, each after every node that uses it. Does not look behind the nodes in `stops`."""
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if node in stops:
+            continue
+        for parent in node.inputs:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return sorted(seen, key=attrgetter("order"), reverse=True)  # inputs are older than outputs
+
+
+def leading_to(wanted: Iterable[Node], order: Sequence[Node]) -> set[Node]:
+    """The wanted nodes and all nodes of `order` (newest first) that depend on one."""
+    useful = set(wanted)
+    for node in reversed(order):  # oldest first: inputs are decided before outputs
+        if not useful.isdisjoint(node.inputs):
+            useful.add(node)
+    return useful
+
+
+def backward(
+    roots: Sequence[Node],
+    grads: Sequence[Any],
+    rules: Rules,
+    *,
+    wanted: frozenset[Node] | None = None,
+    stop: bool = False,
+    retain_graph: bool = False,
+) -> dict[Node, Any]:
+    """Walk from the roots, given dL/droot, and return {node: dL/dnode} for the wanted nodes (default: all owned ones).
+
+    With `wanted` only the paths to a wanted node are walked, and with `stop` never behind one. What was saved for the
+    gradient is freed as the walk passes, unless `retain_graph`.
+    """
+    order = newest_first(roots, wanted if stop and wanted else frozenset())
+    useful = None if wanted is None else leading_to(wanted, order)
+    pending: dict[Node, Any] = {}  # dL/dnode, summed so far
+    summed: set[Node] = set()  # nodes whose sum is a buffer made here, so that more may be added in place
+    results: dict[Node, Any] = {}
+
+    def arrive(node: Node, g: Any) -> None:
+        if node not in pending:
+            pending[node] = g
+        elif node in summed:
+            pending[node] = rules.add_to(pending[node], g)
+        else:
+            pending[node] = rules.add(pending[node], g)
+            summed.add(node)
+
+    for root, g in zip(roots, grads, strict=True):
+        arrive(root, g)
+    for node in order:
+        g = pending.pop(node, None)
+        if g is None:  # no gradient arrives here
+            continue
+        if node.hooks:
+            g = rules.hooked(node, g)
+        if node in wanted if wanted is not None else node.owner is not None:
+            results[node] = g
+        if node.part is not None:  # g waits in a list at the node that has several outputs
+            (parent,) = node.inputs
+            parts = pending.setdefault(parent, [None] * len(parent.shape))
+            parts[node.part] = g if parts[node.part] is None else rules.add(parts[node.part], g)
+        elif node.plan is not None:
+            for parent, g_parent in rules.pull(node, g, useful):
+                arrive(parent, g_parent)
+            if not retain_graph and node.plan.names:
+                node.saved = None
+    return results
+
+
+class Rules:
+    """How the walk runs rules on one kind of gradient; `F` holds the primitives for that kind.
+
+    A subclass says what a rule sees of a saved value (`operand`), how the body of a fused primitive is differentiated
+    (`through_body`), and how a hook is called (`hooked`).
+    """
+
+    operand: Callable[[str, Any, Node], Any]
+    through_body: Callable[[Node, Any, dict[str, Any], Sequence[int]], Sequence[Any]]
+    hooked: Callable[[Node, Any], Any]
+
+    def __init__(self, F: Any, *, graph: bool):
+        self.F, self.graph = F, graph  # graph: is the gradient itself recorded?
+        self.add: Callable = F.add
+        self.add_to: Callable = F.add if graph else F.add_in_place
+        self.handed: list[Any] = []  # what leaves have received: no two of them may share a buffer
+
+    def pull(self, node: Node, g: Any, useful: set[Node] | None) -> Iterable[tuple[Node, Any]]:
+        """Run the rules of one node: yields (input node, dL/dinput), in the input's shape and dtype."""
+        primitive = node.plan.primitive
+        if node.saved is None:
+            raise GradError(
+                f"backward: what {primitive.name} saved for its gradient was freed by an earlier backward() through the "
+                "same graph. Pass retain_graph=True to all but the last, or run the forward again."
+            )
+        if primitive.outputs > 1:
+            zeros = zip(g, node.shape, node.dtype)
+            g = tuple(self.F.zeros(shape=s, dtype=d) if p is None and d.kind in "fc" else p for p, s, d in zeros)
+        values = {**primitive.defaults, **node.params, "F": self.F, "g": g}
+        for name, saved in zip(node.plan.names, node.saved):
+            values[name] = self.operand(name, saved, node)
+        live = [i for i, p in enumerate(node.inputs) if p is not None and (useful is None or p in useful)]
+        for i, g_input in self.gradients(node, g, values, live):
+            parent = node.inputs[i]
+            if parent is None or g_input is None:
+                continue
+            if g_input.shape != parent.shape:  # the input was broadcast: its copies' gradients add up
+                g_input = self.F.sum_to(g_input, shape=parent.shape)
+            if g_input.dtype != parent.dtype:
+                g_input = self.F.astype(g_input, dtype=parent.dtype)
+            if parent.owner is not None and self.shared(g_input, values):
+                g_input = self.F.copy(g_input)
+            yield parent, g_input
+
+    def gradients(self, node: Node, g: Any, values: dict[str, Any], live: list[int]) -> Iterable[tuple[int, Any]]:
+        """(position, dL/dinput in the broadcast shape) for the live inputs, by rule or through the body."""
+        primitive, rules = node.plan.primitive, node.plan.rules
+        if primitive.fused and not primitive.ruled(live, graph=self.graph):
+            yield from zip(live, self.through_body(node, g, values, live))
+            return
+        done: set[int] = set()
+        for rule, positions in rules:
+            asked = [i for i in positions if i in live]
+            if asked:
+                done.update(asked)
+                values["i"] = asked[0]
+                result = rule.function(*[values[name] for name in rule.needs])
+                yield from zip(
+                    asked, [result[rule.of.index(primitive.input(i))] for i in asked] if len(rule.of) > 1 else [result]
+                )
+        if missing := sorted(set(live) - done):
+            raise GradError(
+                f"backward: {primitive.name} has no gradient for {primitive.input(missing[0])}: "
+                f"{primitive.no_gradient or 'no rule is declared'}. Use .detach() where it should count as a constant."
+            )
+
+    def shared(self, g: Any, values: dict[str, Any]) -> bool:
+        """True if somebody else may hold the buffer of `g`: a view, a saved value, the incoming g, another leaf's."""
+        mine = getattr(g, "base", None) is None and not any(g is other for other in (*values.values(), *self.handed))
+        self.handed.append(g)
+        return not mine

@@ -1,0 +1,169 @@
+"""What a backend is, and the registry.
+
+A backend says which array library computes (`xp`), which array type is its own, how data gets in and out, and which
+callable implements a primitive: a registered kernel whose `when` holds, else the library's function of that name, else
+the primitive's reference forward. Third parties register theirs with `register`, or with an entry point in the group
+``minigrad.backends`` that names a function returning a `Backend`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+
+from ..errors import BackendError
+from ..primitive import PRIMITIVES, Primitive
+
+POOL = threading.RLock()  # one parallel region at a time: Numba's workqueue layer aborts on two
+
+
+class Backend:
+    """An array library as minigrad uses it. Subclass, or pass the fields."""
+
+    def __init__(self, name: str, xp: Any, array: type):
+        self.name, self.xp, self.array = name, xp, array
+        self.F = Functions(self)
+
+    def __repr__(self) -> str:
+        return f"<backend {self.name}>"
+
+    # -- data ------------------------------------------------------------------------------------------------------
+    def asarray(self, data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
+        """`data` (host array, own array, nested lists) as an array of this backend."""
+        if copy:
+            return self.xp.array(data, dtype=dtype)
+        return self.xp.asarray(data, dtype=dtype)
+
+    def to_host(self, array: Any) -> np.ndarray:
+        return np.asarray(array)
+
+    def shares_memory(self, a: Any, b: Any) -> bool:
+        """True if writing to one may change the other; bounds are enough."""
+        return bool(self.xp.may_share_memory(a, b))
+
+    def synchronize(self) -> None:
+        """Wait until all work handed to the device is done; the host's is when the call returns."""
+
+    # -- primitives --------------------------------------------------------------------------------------------------
+    def resolve(self, p: Primitive) -> Callable:
+        """The callable for `p` on raw arrays, found once."""
+        kernels = p.kernels.get(self.name)
+        p.impl[self] = run = _choosing(p, kernels, self.fallback(p)) if kernels else self.fallback(p)
+        return run
+
+    def fallback(self, p: Primitive) -> Callable:
+        if p.inline and not p.defaults and (ufunc := getattr(self.xp, p.name, None)):
+            return ufunc
+        library = self.F if p.fused else self.xp
+        forward = p.forward
+        return lambda *arrays, **params: forward(library, *arrays, **params)
+
+
+class Functions:
+    """`F` for raw arrays: every primitive as the backend's callable, resolved at first use."""
+
+    def __init__(self, backend: Backend):
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Callable:
+        p = PRIMITIVES.get(name)
+        if p is None:
+            raise AttributeError(f"F.{name}: there is no primitive of that name")
+        run = p.impl.get(self._backend) or self._backend.resolve(p)
+        self.__dict__[name] = run
+        return run
+
+    def zeros(self, *, shape: tuple, dtype: Any) -> Any:
+        return self._backend.xp.zeros(shape, dtype)
+
+    def ones(self, *, shape: tuple, dtype: Any) -> Any:
+        return self._backend.xp.ones(shape, dtype)
+
+    def add_in_place(self, a: Any, b: Any) -> Any:
+        a += b
+        return a
+
+
+def _choosing(p: Primitive, kernels: list, fallback: Callable) -> Callable:
+    """A callable that runs the newest kernel whose `when` admits the call."""
+    candidates = [[when, load, None] for when, load in reversed(kernels)]
+
+    def run(*arrays: Any, **params: Any) -> Any:
+        for candidate in candidates:
+            when, load, function = candidate
+            if _admits(when, arrays, params):
+                p.shape(p.name, *arrays, **params)  # compiled kernels check no bounds: this does
+                if function is None:
+                    function = candidate[2] = load()
+                with POOL:
+                    return function(*arrays, **params)
+        return fallback(*arrays, **params)
+
+    return run
+
+
+def _admits(when: Callable, arrays: tuple, params: dict) -> bool:
+    try:
+        return when(*arrays, **params)
+    except (AttributeError, TypeError, IndexError, ValueError):
+        return (
+            False  # a Python scalar where the kernel wants an array, a missing axis: the reference explains it better
+        )
+
+
+# ---- registry ------------------------------------------------------------------------------------------------------
+
+_BACKENDS: dict[str, Backend] = {}  # those in use
+_FACTORIES: dict[str, Callable[[], Backend]] = {}  # those that can be made when asked for
+_BY_TYPE: dict[type, Backend] = {}
+
+
+def register(backend: Backend | Callable[[], Backend], name: str | None = None) -> None:
+    """Make a backend known. A function (with `name`) is called at first use and may raise BackendError with the reason."""
+    if isinstance(backend, Backend):
+        _BACKENDS[backend.name] = backend
+        _BY_TYPE.setdefault(backend.array, backend)
+    else:
+        assert name is not None
+        _FACTORIES[name] = backend
+
+
+def get_backend(name: str | Backend) -> Backend:
+    """The backend of that name, made if need be. Raises BackendError with the reason and the names that exist."""
+    if isinstance(name, Backend):
+        return name
+    if name in _BACKENDS:
+        return _BACKENDS[name]
+    _find_entry_points()
+    if name not in _FACTORIES:
+        raise BackendError(f"backend: there is no backend {name!r}. Known: {', '.join(backend_names())}.")
+    register(_FACTORIES[name]())
+    return _BACKENDS[name]
+
+
+def backend_names() -> list[str]:
+    _find_entry_points()
+    return sorted({*_BACKENDS, *_FACTORIES})
+
+
+def backend_of(array: Any) -> Backend:
+    """The backend whose arrays these are."""
+    found = _BY_TYPE.get(type(array))
+    if found is None:
+        found = next((b for t, b in _BY_TYPE.items() if isinstance(array, t)), None)
+        if found is None:
+            raise BackendError(
+                f"backend: no backend has arrays of type {type(array).__module__}.{type(array).__name__}. "
+                "Convert to a NumPy array first, or register a backend for them."
+            )
+        _BY_TYPE[type(array)] = found
+    return found
+
+
+def _find_entry_points() -> None:
+    for point in entry_points(group="minigrad.backends"):
+        _FACTORIES.setdefault(point.name, lambda point=point: point.load()())

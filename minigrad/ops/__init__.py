@@ -1,0 +1,9 @@
+"""Declarations only: importing this package fills PRIMITIVES."""
+
+from . import elementwise as elementwise
+from . import indexing as indexing
+from . import linalg as linalg
+from . import nn as nn
+from . import reduce as reduce
+from . import shape as shape
+from . import special as special

@@ -1,0 +1,395 @@
+"""The primitives of neural networks: softmax, normalisation, convolution, pooling."""
+
+import itertools
+
+from ..errors import ShapeError
+from ..primitive import Spec, axes_of, case, fused, primitive, result_dtype
+
+# ---- softmax -------------------------------------------------------------------------------------------------------
+CASES = (case((3, 4), axis=-1), case((2, 3, 2), axis=1), case((3, 1), axis=1), case((0, 3), axis=0), case((), axis=0))
+
+
+def _softmax_shape(op, *specs, axis):
+    s = specs[0]
+    axes_of(op, axis, max(len(s.shape), 1))
+    return Spec(tuple(s.shape), result_dtype("float", *specs))
+
+
+def _shifted(F, x, axis):
+    """x minus its max over the axis: exp overflows above ~88 in float32."""
+    return x - F.max(x, axis=axis, keepdims=True) if x.shape and 0 not in x.shape else x - x
+
+
+@fused(shape=_softmax_shape, kind="float", samples=CASES)
+def softmax(F, x, *, axis):
+    """y = e**x / sum(e**x) over `axis`: positive and summing to 1. x: any shape; a 0-d x gives 1."""
+    e = F.exp(_shifted(F, x, axis))
+    return e / F.sum(e, axis=axis, keepdims=True) if x.shape else e
+
+
+@softmax.rule("x")
+def _(F, g, y, axis):
+    return F.softmax_backward(g, y, axis=axis)
+
+
+@fused(shape=_softmax_shape, samples=(case((3, 4), (3, 4), axis=-1),))
+def softmax_backward(F, dy, p, *, axis):
+    """dx = p (dy - sum(dy p)): the gradient of softmax from its output p."""
+    return p * (dy - F.sum(dy * p, axis=axis, keepdims=True)) if p.shape else dy * 0
+
+
+@fused(shape=_softmax_shape, kind="float", samples=CASES)
+def log_softmax(F, x, *, axis):
+    """y = x - ln(sum(e**x)) over `axis`, computed without forming small probabilities."""
+    x = _shifted(F, x, axis)
+    return x - F.log(F.sum(F.exp(x), axis=axis, keepdims=True)) if x.shape else x
+
+
+@log_softmax.rule("x")
+def _(F, g, y, axis):
+    return F.log_softmax_backward(g, y, axis=axis)
+
+
+@fused(shape=_softmax_shape, samples=(case((3, 4), (3, 4), axis=-1),))
+def log_softmax_backward(F, dy, logp, *, axis):
+    """dx = dy - e**logp sum(dy): the gradient of log_softmax from its output logp."""
+    return dy - F.exp(logp) * F.sum(dy, axis=axis, keepdims=True) if logp.shape else dy * 0
+
+
+# ---- normalisation -------------------------------------------------------------------------------------------------
+def _layer_norm_shape(op, x, weight=None, bias=None, *, ndim=1, eps=1e-5):
+    normalized = tuple(x.shape[len(x.shape) - ndim :]) if ndim <= len(x.shape) else None
+    for name, p in (("weight", weight), ("bias", bias)):
+        if p is not None and tuple(p.shape) != normalized:
+            raise ShapeError(
+                f"{op}: {name} must have the shape of the last {ndim} axes of x: {name} is {tuple(p.shape)}, x is {tuple(x.shape)}."
+            )
+    return Spec(tuple(x.shape), result_dtype("float", x))
+
+
+@fused(
+    shape=_layer_norm_shape,
+    saves=("mean", "rstd"),
+    kind="float",
+    samples=(case((3, 4), (4,), (4,)), case((2, 3, 2), (3, 2), (3, 2), ndim=2), case((3, 4)), case((2, 5), (5,))),
+)
+def layer_norm(F, x, weight=None, bias=None, *, ndim=1, eps=1e-5):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias over the last `ndim` axes, var biased.
+    x: (..., C); weight, bias: (C,) or None. Ba, Kiros, Hinton 2016, arXiv:1607.06450."""
+    axes = tuple(range(-ndim, 0))
+    mean = F.mean(x, axis=axes, keepdims=True)  # (..., 1)
+    xc = x - mean
+    rstd = F.rsqrt(F.mean(xc * xc, axis=axes, keepdims=True) + eps)  # (..., 1)
+    y = xc * rstd
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias, mean, rstd
+
+
+@layer_norm.rule("x")
+def _(F, g, x, weight, mean, rstd, ndim):
+    axes = tuple(range(-ndim, 0))
+    xhat = (x - mean) * rstd
+    g = g if weight is None else g * weight
+    return rstd * (g - F.mean(g, axis=axes, keepdims=True) - xhat * F.mean(g * xhat, axis=axes, keepdims=True))
+
+
+@layer_norm.rule("weight")
+def _(g, x, mean, rstd):
+    return g * (x - mean) * rstd
+
+
+@layer_norm.rule("bias")
+def _(g):
+    return g
+
+
+def _batch_norm_shape(op, x, weight=None, bias=None, *, eps=1e-5):
+    if len(x.shape) < 2:
+        raise ShapeError(f"{op}: x must be (B, C, ...): got {tuple(x.shape)}.")
+    channels = x.shape[1]
+    for name, p in (("weight", weight), ("bias", bias)):
+        if p is not None and tuple(p.shape) != (channels,):
+            raise ShapeError(
+                f"{op}: {name} must be (C,) = ({channels},) for x of shape {tuple(x.shape)}: got {tuple(p.shape)}."
+            )
+    return Spec(tuple(x.shape), result_dtype("float", x))
+
+
+def per_channel(F, v, x):
+    """(C,) shaped to broadcast over (B, C, ...)."""
+    return F.reshape(v, shape=(1, -1, *([1] * (len(x.shape) - 2))))
+
+
+@fused(
+    shape=_batch_norm_shape,
+    outputs=3,
+    kind="float",
+    samples=(case((4, 2, 3), (2,), (2,)), case((4, 3)), case((3, 2, 2, 2), (2,))),
+)
+def batch_norm(F, x, weight=None, bias=None, *, eps=1e-5):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, mean and biased variance over all axes but axis 1.
+    x: (B, C, ...); weight, bias: (C,) or None; returns y, mean (C,), var (C,). Ioffe, Szegedy 2015, arXiv:1502.03167."""
+    axes = (0, *range(2, len(x.shape)))
+    mean = F.mean(x, axis=axes)  # (C,)
+    xc = x - per_channel(F, mean, x)
+    var = F.mean(xc * xc, axis=axes)  # (C,)
+    scale = F.rsqrt(var + eps)
+    scale = scale if weight is None else scale * weight  # (C,): one product per channel, not per element
+    y = xc * per_channel(F, scale, x)
+    return y if bias is None else y + per_channel(F, bias, x), mean, var
+
+
+@batch_norm.rule("x", "weight", "bias")
+def _(F, g, x, weight, y, eps):
+    # With r = (var + eps)**-1/2, xhat = (x - mean) r and per-channel means over the n elements of a channel:
+    #   dx = w r (g - mean(g) - xhat mean(g xhat)) + (g_mean + 2 (x - mean) g_var) / n
+    (g, g_mean, g_var), (_, mean, var) = g, y
+    axes = (0, *range(2, len(x.shape)))
+    n = 1
+    for i in axes:
+        n *= x.shape[i]
+    r = F.rsqrt(var + eps)  # (C,)
+    xc = x - per_channel(F, mean, x)
+    sum_g, sum_gx = F.sum(g, axis=axes), F.sum(g * xc, axis=axes) * r  # (C,)
+    wr = r if weight is None else r * weight
+    slope = 2 * g_var / n - wr * r * sum_gx / n  # of xc, (C,)
+    offset = g_mean / n - wr * sum_g / n
+    dx = g * per_channel(F, wr, x) + xc * per_channel(F, slope, x) + per_channel(F, offset, x)
+    return dx, sum_gx, sum_g
+
+
+# ---- convolution ---------------------------------------------------------------------------------------------------
+# Three primitives, bilinear in their inputs, whose gradients are among the three:
+#   y = convolution(x, w)        dL/dx = convolution_input(g, w)      dL/dw = convolution_weight(x, g)
+# Shapes for two spatial axes: x (B, C, H, W), w (O, C/G, KH, KW), y (B, O, OH, OW). One and three work the same.
+
+
+def conv_out(n, k, stride, padding, dilation):
+    """OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1."""
+    return (n + 2 * padding - dilation * (k - 1) - 1) // stride + 1
+
+
+def _conv_shape(op, x, weight, *, stride, padding, dilation, groups):
+    n = len(weight.shape) - 2
+    names = "(B, C, " + ", ".join("DHW"[3 - n :]) + ")" if 1 <= n <= 3 else "(B, C, ...)"
+    if len(x.shape) != n + 2:
+        raise ShapeError(
+            f"{op}: x must be {names} for a weight of shape {tuple(weight.shape)}: got {tuple(x.shape)}. Add the batch axis with x[None]."
+        )
+    if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        raise ShapeError(
+            f"{op}: channels must agree: x has {x.shape[1]}, weight {tuple(weight.shape)} with groups={groups} takes {weight.shape[1] * groups}"
+            + (
+                f", and groups must divide the {weight.shape[0]} output channels."
+                if weight.shape[0] % max(groups, 1)
+                else "."
+            )
+        )
+    outs = tuple(conv_out(*args) for args in zip(x.shape[2:], weight.shape[2:], stride, padding, dilation))
+    if any(o < 1 for o in outs):
+        raise ShapeError(
+            f"{op}: the kernel must fit: kernel {tuple(weight.shape[2:])} with dilation {tuple(dilation)} on x {tuple(x.shape)} with padding {tuple(padding)}. Pad more, or use a smaller kernel."
+        )
+    return Spec((x.shape[0], weight.shape[0], *outs), result_dtype("same", x, weight))
+
+
+def _conv_windows(xp, x, size, stride, padding, dilation, groups):
+    """Columns of the implicit matrix: (B, G, OH * OW, C/G * KH * KW)."""
+    n = len(size)
+    if any(padding):
+        x = xp.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
+    reach = tuple((k - 1) * d + 1 for k, d in zip(size, dilation))
+    w = xp.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(2, 2 + n)))
+    w = w[
+        (slice(None), slice(None), *(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))
+    ]
+    outs = w.shape[2 : 2 + n]
+    b, c = x.shape[:2]
+    w = w.reshape((b, groups, c // groups, *outs, *size))
+    w = xp.moveaxis(w, 2, 2 + n)  # (B, G, OH, OW, C/G, KH, KW)
+    return w.reshape((b, groups, _size(outs), -1 if c else 0)), outs
+
+
+def _size(shape):
+    n = 1
+    for length in shape:
+        n *= length
+    return n
+
+
+SAME = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+UNEVEN = {"stride": (2, 1), "padding": (0, 1), "dilation": (1, 2), "groups": 2}
+
+
+@primitive(
+    shape=_conv_shape,
+    samples=(
+        case((2, 3, 4, 5), (4, 3, 3, 3), **SAME),
+        case((1, 4, 5, 6), (2, 2, 2, 3), **UNEVEN),
+        case((2, 2, 7), (3, 2, 3), stride=(2,), padding=(1,), dilation=(1,), groups=1),
+        case((1, 2, 3, 3, 3), (2, 2, 2, 2, 2), stride=(1, 1, 1), padding=(0, 0, 0), dilation=(1, 1, 1), groups=1),
+    ),
+    complex_ok=True,
+)
+def convolution(xp, x, weight, *, stride, padding, dilation, groups):
+    """y[b, o, i, j] = sum over c, k, l of w[o, c, k, l] x[b, c, i stride + k dilation - padding, ...] (cross-correlation).
+    x: (B, C, H, W), weight: (O, C/groups, KH, KW); y: (B, O, OH, OW). One tuple entry per spatial axis."""
+    cols, outs = _conv_windows(xp, x, weight.shape[2:], stride, padding, dilation, groups)
+    w = weight.reshape((groups, weight.shape[0] // groups, _size(weight.shape[1:])))  # (G, O/G, C/G * KH * KW)
+    y = xp.matmul(cols, xp.swapaxes(w, 1, 2))  # (B, G, OH * OW, O/G)
+    return xp.ascontiguousarray(xp.swapaxes(y, 2, 3)).reshape((x.shape[0], weight.shape[0], *outs))
+
+
+@convolution.rule("x")
+def _(F, g, weight, shapes, stride, padding, dilation, groups):
+    return F.convolution_input(
+        g, weight, size=shapes.x[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+@convolution.rule("weight")
+def _(F, g, x, shapes, stride, padding, dilation, groups):
+    return F.convolution_weight(
+        x, g, size=shapes.weight[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+@primitive(
+    shape=lambda op, dy, weight, *, size, stride, padding, dilation, groups: Spec(
+        (dy.shape[0], weight.shape[1] * groups, *size), result_dtype("same", dy, weight)
+    ),
+    samples=(
+        case((2, 4, 4, 5), (4, 3, 3, 3), size=(4, 5), **SAME),
+        case((1, 2, 4, 6), (2, 2, 2, 3), size=(8, 8), **UNEVEN),
+    ),
+    complex_ok=True,
+)
+def convolution_input(xp, dy, weight, *, size, stride, padding, dilation, groups):
+    """The gradient of convolution for x, which is also the transposed convolution. dy: (B, O, OH, OW); result (B, C, *size)."""
+    kernel, outs, b = weight.shape[2:], dy.shape[2:], dy.shape[0]
+    w = weight.reshape((groups, weight.shape[0] // groups, _size(weight.shape[1:])))
+    dy = xp.swapaxes(dy.reshape((b, groups, dy.shape[1] // groups, _size(outs))), 2, 3)  # (B, G, OH * OW, O/G)
+    cols = xp.matmul(dy, w).reshape((b, groups, *outs, weight.shape[1], *kernel))
+    cols = xp.moveaxis(cols, 2 + len(outs), 2)  # (B, G, C/G, OH, OW, KH, KW)
+    cols = cols.reshape((b, weight.shape[1] * groups, *outs, *kernel))
+    y = xp.zeros((*cols.shape[:2], *(n + 2 * p for n, p in zip(size, padding))), cols.dtype)
+    for k in itertools.product(*(range(n) for n in kernel)):
+        places = tuple(slice(i * d, i * d + (o - 1) * s + 1, s) for i, d, o, s in zip(k, dilation, outs, stride))
+        y[(slice(None), slice(None), *places)] += cols[(..., *k)]
+    return y[(slice(None), slice(None), *(slice(p, p + n) for n, p in zip(size, padding)))]
+
+
+@convolution_input.rule("dy")
+def _(F, g, weight, stride, padding, dilation, groups):
+    return F.convolution(g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+@convolution_input.rule("weight")
+def _(F, g, dy, shapes, stride, padding, dilation, groups):
+    return F.convolution_weight(
+        g, dy, size=shapes.weight[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+@primitive(
+    shape=lambda op, x, dy, *, size, stride, padding, dilation, groups: Spec(
+        (dy.shape[1], x.shape[1] // groups, *size), result_dtype("same", x, dy)
+    ),
+    samples=(
+        case((2, 3, 4, 5), (2, 4, 4, 5), size=(3, 3), **SAME),
+        case((1, 4, 8, 8), (1, 2, 4, 6), size=(2, 3), **UNEVEN),
+    ),
+    complex_ok=True,
+)
+def convolution_weight(xp, x, dy, *, size, stride, padding, dilation, groups):
+    """The gradient of convolution for the weight. x: (B, C, H, W), dy: (B, O, OH, OW); result (O, C/groups, *size)."""
+    outs = dy.shape[2:]
+    # windows that start behind the last output exist where the stride does not divide: they take no part
+    x = x[
+        (
+            slice(None),
+            slice(None),
+            *(
+                slice(0, max((o - 1) * s + (k - 1) * d + 1 - p, 0))
+                for o, s, k, d, p in zip(outs, stride, size, dilation, padding)
+            ),
+        )
+    ]
+    cols, made = _conv_windows(xp, x, size, stride, padding, dilation, groups)  # (B, G, OH * OW, C/G * KH * KW)
+    cols = cols.reshape((*cols.shape[:2], *made, cols.shape[3]))[(slice(None), slice(None), *(slice(o) for o in outs))]
+    cols = cols.reshape((*cols.shape[:2], _size(outs), cols.shape[-1]))
+    dy = dy.reshape((dy.shape[0], groups, dy.shape[1] // groups, _size(outs)))  # (B, G, O/G, OH * OW)
+    w = xp.sum(xp.matmul(dy, cols), axis=0)  # (G, O/G, C/G * KH * KW)
+    return w.reshape((dy.shape[1] * dy.shape[2], x.shape[1] // groups, *size))
+
+
+@convolution_weight.rule("x")
+def _(F, g, dy, shapes, stride, padding, dilation, groups):
+    return F.convolution_input(
+        dy, g, size=shapes.x[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+@convolution_weight.rule("dy")
+def _(F, g, x, stride, padding, dilation, groups):
+    return F.convolution(x, g, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+# ---- pooling -------------------------------------------------------------------------------------------------------
+def _pool_shape(op, x, *, size, stride, padding, dilation):
+    n = len(size)
+    if len(x.shape) < n + 1:
+        raise ShapeError(f"{op}: x must be (B, C, ...) with {n} spatial axes: got {tuple(x.shape)}.")
+    if any(2 * p > k for p, k in zip(padding, size)):
+        raise ShapeError(
+            f"{op}: padding must be at most half the window: got padding {tuple(padding)} for window {tuple(size)}."
+        )
+    outs = tuple(conv_out(*args) for args in zip(x.shape[-n:], size, stride, padding, dilation))
+    if any(o < 1 for o in outs):
+        raise ShapeError(
+            f"{op}: the window must fit: window {tuple(size)} on x {tuple(x.shape)} with padding {tuple(padding)}. Use a smaller window."
+        )
+    return Spec((*x.shape[:-n], *outs), x.dtype)
+
+
+@primitive(
+    shape=_pool_shape,
+    outputs=2,
+    samples=(
+        case((2, 3, 4, 6), size=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1)),
+        case((1, 2, 5, 5), size=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)),
+        case((2, 7), size=(3,), stride=(2,), padding=(1,), dilation=(1,)),
+    ),
+)
+def max_pool(xp, x, *, size, stride, padding, dilation):
+    """The largest element of each window over the last len(size) axes, and its flat position among them (the first if
+    several; a NaN counts as largest). x: (B, C, H, W); y and positions (int64): (B, C, OH, OW). Padding counts as -inf."""
+    n = len(size)
+    spatial = x.shape[-n:]
+    lowest = -xp.inf if x.dtype.kind == "f" else xp.iinfo(x.dtype).min
+    frame = ((0, 0),) * (x.ndim - n) + tuple((p, p) for p in padding)
+    padded = xp.pad(x, frame, constant_values=lowest) if any(padding) else x
+    reach = tuple((k - 1) * d + 1 for k, d in zip(size, dilation))
+    w = xp.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(x.ndim - n, x.ndim)))
+    w = w[(..., *(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))]
+    w = w.reshape((*w.shape[:-n], _size(size)))  # (B, C, OH, OW, KH * KW)
+    best = xp.argmax(w, axis=-1)  # (B, C, OH, OW)
+    y = xp.take_along_axis(w, best[..., None], -1)[..., 0]
+    flat = xp.zeros(best.shape, "int64")
+    for i in range(n):  # the window's start plus the offset inside it, along each spatial axis in row-major order
+        inside = best // _size(size[i + 1 :]) % size[i] * dilation[i]
+        start = xp.arange(best.shape[best.ndim - n + i]).reshape((-1, *([1] * (n - 1 - i)))) * stride[i] - padding[i]
+        flat = flat * spatial[i] + xp.maximum(start + inside, 0)  # a window of padding and -inf only: stay inside x
+    return y, flat
+
+
+@max_pool.rule("x")
+def _(F, g, y, shapes, size):
+    g, (_, flat) = g[0], y
+    n = len(size)
+    planes, spatial = shapes.x[:-n], shapes.x[-n:]
+    outs = _size(g.shape[len(planes) :])
+    dx = F.add_along_axis(
+        F.reshape(g, shape=(*planes, outs)), F.reshape(flat, shape=(*planes, outs)), axis=-1, size=_size(spatial)
+    )  # (B, C, H * W)
+    return F.reshape(dx, shape=shapes.x)

@@ -1,0 +1,180 @@
+"""Reductions over axes, and running sums."""
+
+from ..primitive import axes_of, case, fused, primitive, reduced, same_as, with_ones
+
+CASES = (
+    case((3, 4)),
+    case((3, 4), axis=1),
+    case((2, 3, 2), axis=(0, -1), keepdims=True),
+    case((), axis=()),
+    case((1, 3), axis=0),
+)
+
+
+def count(shape, axis):
+    """How many elements each result is made of."""
+    n = 1
+    for i in axes_of("count", axis, len(shape)):
+        n *= shape[i]
+    return n
+
+
+def spread(F, g, shape, axis):
+    """g, one value per reduced group, repeated for every element of the group."""
+    return F.broadcast_to(F.reshape(g, shape=with_ones(shape, axis)), shape=shape)
+
+
+@primitive(shape=reduced, samples=CASES, complex_ok=True)
+def sum(xp, x, *, axis=None, keepdims=False):
+    """y = the sum over `axis` (an int, several, or None for all). x: any shape. Each summed element receives g."""
+    return xp.sum(x, axis=axis, keepdims=keepdims)
+
+
+@sum.rule("x")
+def _(F, g, shapes, axis):
+    return spread(F, g, shapes.x, axis)
+
+
+@primitive(shape=reduced, kind="float", samples=CASES, complex_ok=True)
+def mean(xp, x, *, axis=None, keepdims=False):
+    """y = sum(x) / n over `axis`. x: any shape. Each of the n elements receives g / n. Of nothing: NaN."""
+    return xp.mean(x, axis=axis, keepdims=keepdims)
+
+
+@mean.rule("x")
+def _(F, g, shapes, axis):
+    return spread(F, g / count(shapes.x, axis), shapes.x, axis)
+
+
+@fused(shape=reduced, kind="float", samples=(*CASES[:3], case((3, 4), axis=1, correction=1)), complex_ok=True)
+def var(F, x, *, axis=None, correction=0, keepdims=False):
+    """y = sum((x - mean(x))**2) / (n - correction) over `axis`. correction: 0 for the population, 1 for a sample of it."""
+    centred = x - F.mean(x, axis=axis, keepdims=True)  # (..., 1, ...) subtracted from each
+    return F.sum(F.square(centred), axis=axis, keepdims=keepdims) / _degrees(x.shape, axis, correction)
+
+
+@var.rule("x")
+def _(F, g, x, axis, correction):
+    g = F.reshape(g, shape=with_ones(x.shape, axis)) * (2 / _degrees(x.shape, axis, correction))
+    return g * (x - F.mean(x, axis=axis, keepdims=True))
+
+
+def _degrees(shape, axis, correction):
+    n = count(shape, axis) - correction
+    return n if n > 0 else float("nan")  # the variance of too few elements is NaN
+
+
+@fused(shape=reduced, kind="float", samples=(*CASES[:3], case((3, 4), axis=1, correction=1)))
+def std(F, x, *, axis=None, correction=0, keepdims=False):
+    """y = sqrt(var(x)) over `axis`. The gradient where all elements are equal is infinite or NaN."""
+    return F.sqrt(F.var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+@fused(shape=reduced, samples=(*CASES, case((5,)), case((0, 2), axis=0)), complex_ok=True)
+def prod(F, x, *, axis=None, keepdims=False):
+    """y = the product over `axis`. Multiplies halves, so that the gradient of any order is right where elements are 0."""
+    axes = axes_of("prod", axis, len(x.shape))
+    shape = with_ones(x.shape, axis) if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
+    if x.dtype.kind in "biu":
+        x = F.astype(x, dtype="uint64" if x.dtype.kind == "u" else "int64")  # as NumPy: no overflow at 255
+    rest = tuple(i for i in range(len(x.shape)) if i not in axes)
+    n = count(x.shape, axis)
+    x = F.reshape(F.permute_dims(x, axes=(*rest, *axes)), shape=(*(x.shape[i] for i in rest), n))  # (..., n)
+    if n == 0:
+        return F.ones(shape=shape, dtype=x.dtype)
+    while n > 1:
+        half, odd = divmod(n, 2)
+        y = x[..., :half] * x[..., half : 2 * half]
+        x, n = (F.concat(y, x[..., 2 * half :], axis=-1) if odd else y), half + odd
+    return F.reshape(x, shape=shape)
+
+
+def extreme_rule(F, g, x, y, axis):
+    """The elements that attain the extreme share g equally."""
+    y = F.reshape(y, shape=with_ones(x.shape, axis))
+    attained = F.logical_or(F.equal(x, y), F.isnan(x))  # a NaN among them is the extreme
+    share = F.reshape(g, shape=with_ones(x.shape, axis)) / F.astype(
+        F.sum(attained, axis=axis, keepdims=True), dtype=g.dtype
+    )
+    return F.where(attained, share, 0)
+
+
+@primitive(shape=reduced, samples=CASES)
+def max(xp, x, *, axis=None, keepdims=False):
+    """y = the largest element over `axis`, NaN if one is. Equal largest elements share g."""
+    return xp.max(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(shape=reduced, samples=CASES)
+def min(xp, x, *, axis=None, keepdims=False):
+    """y = the smallest element over `axis`, NaN if one is. Equal smallest elements share g."""
+    return xp.min(x, axis=axis, keepdims=keepdims)
+
+
+max.rule("x")(extreme_rule)
+min.rule("x")(extreme_rule)
+
+
+@fused(shape=reduced, kind="float", samples=CASES)
+def logsumexp(F, x, *, axis=None, keepdims=False):
+    """y = ln(sum(e**x)) over `axis`, without overflow. The gradient is g softmax(x)."""
+    if not x.shape or 0 not in x.shape:
+        top = F.max(x, axis=axis, keepdims=True)
+        top = F.where(F.isfinite(top), top, 0)  # shift by the max: exp overflows above ~88 in float32
+    else:
+        top = F.zeros(shape=with_ones(x.shape, axis), dtype=x.dtype)
+    y = F.log(F.sum(F.exp(x - top), axis=axis, keepdims=True)) + top
+    axes = axes_of("logsumexp", axis, len(x.shape))
+    return y if keepdims else F.reshape(y, shape=tuple(n for i, n in enumerate(x.shape) if i not in axes))
+
+
+@logsumexp.rule("x")
+def _(F, g, x, y, axis):
+    y = F.reshape(y, shape=with_ones(x.shape, axis))
+    y = F.where(F.isfinite(y), y, 0)  # -inf - -inf would be NaN
+    return F.reshape(g, shape=with_ones(x.shape, axis)) * F.exp(x - y)
+
+
+INDEX = "its values are positions"
+TRUTH = "its values are True or False"
+
+
+@primitive(shape=reduced, kind="index", no_gradient=INDEX, samples=(case((3, 4)), case((3, 4), axis=1)))
+def argmax(xp, x, *, axis=None, keepdims=False):
+    """The position of the first largest element along `axis`, in the flattened array if None. int64."""
+    return xp.argmax(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(shape=reduced, kind="index", no_gradient=INDEX, samples=(case((3, 4)), case((3, 4), axis=1)))
+def argmin(xp, x, *, axis=None, keepdims=False):
+    """The position of the first smallest element along `axis`, in the flattened array if None. int64."""
+    return xp.argmin(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(shape=reduced, kind="bool", no_gradient=TRUTH, samples=(case((3, 4)), case((3, 4), axis=1)))
+def any(xp, x, *, axis=None, keepdims=False):
+    """True where any element over `axis` is not zero."""
+    return xp.any(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(shape=reduced, kind="bool", no_gradient=TRUTH, samples=(case((3, 4)), case((3, 4), axis=1)))
+def all(xp, x, *, axis=None, keepdims=False):
+    """True where all elements over `axis` are not zero."""
+    return xp.all(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(shape=reduced, kind="index", no_gradient="it counts", samples=(case((3, 4)), case((3, 4), axis=1)))
+def count_nonzero(xp, x, *, axis=None, keepdims=False):
+    """How many elements over `axis` are not zero. int64."""
+    return xp.count_nonzero(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(shape=same_as("x"), samples=(case((3, 4), axis=0), case((5,), axis=-1)), complex_ok=True)
+def cumsum(xp, x, *, axis=-1):
+    """y[i] = x[0] + ... + x[i] along `axis`. x: any shape; y the same."""
+    return xp.cumsum(x, axis=axis)
+
+
+@cumsum.rule("x")
+def _(F, g, axis):
+    return F.flip(F.cumsum(F.flip(g, axis=axis), axis=axis), axis=axis)

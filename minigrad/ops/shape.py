@@ -1,0 +1,363 @@
+"""Primitives that move, repeat or convert elements but compute nothing with them."""
+
+import numpy as np
+
+from ..errors import AxisError, DTypeError, ShapeError
+from ..primitive import Spec, axes_of, broadcast_shapes, case, primitive, same_as
+
+
+def size_of(shape):
+    n = 1
+    for length in shape:
+        n *= length
+    return n
+
+
+def _reshaped(op, x, *, shape):
+    shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    size, known = size_of(x.shape), size_of(n for n in shape if n != -1)
+    if shape.count(-1) > 1:
+        raise ShapeError(f"{op}: at most one length may be -1 (to be inferred): got {shape}.")
+    if -1 in shape and known and size % known == 0:
+        shape = tuple(size // known if n == -1 else n for n in shape)
+    if size_of(shape) != size or min(shape, default=0) < 0:
+        raise ShapeError(
+            f"{op}: the number of elements must stay: {tuple(x.shape)} has {size}, {shape} asks for {known if -1 in shape else size_of(shape)}. Use -1 for one length to have it inferred."
+        )
+    return Spec(shape, x.dtype)
+
+
+@primitive(
+    shape=_reshaped,
+    view=True,
+    samples=(case((3, 4), shape=(2, 6)), case((3, 4), shape=(-1,)), case((), shape=(1, 1))),
+    complex_ok=True,
+)
+def reshape(xp, x, *, shape):
+    """The same elements in row-major order, in another shape; one length may be -1. A view where memory allows."""
+    return xp.reshape(x, shape)
+
+
+@reshape.rule("x")
+def _(F, g, shapes):
+    return F.reshape(g, shape=shapes.x)
+
+
+def _permuted(op, x, *, axes=None):
+    ndim = len(x.shape)
+    order = tuple(range(ndim))[::-1] if axes is None else axes_of(op, tuple(axes), ndim)
+    if len(order) != ndim:
+        raise AxisError(f"{op}: every axis must be named once: got axes={axes} for shape {tuple(x.shape)}.")
+    return Spec(tuple(x.shape[i] for i in order), x.dtype)
+
+
+@primitive(shape=_permuted, view=True, samples=(case((2, 3, 4), axes=(2, 0, 1)), case((2, 3))), complex_ok=True)
+def permute_dims(xp, x, *, axes=None):
+    """Axis i of y is axis axes[i] of x; None reverses them. A view."""
+    return xp.transpose(x, axes)
+
+
+@permute_dims.rule("x")
+def _(F, g, axes):
+    if axes is None:
+        return F.permute_dims(g)
+    inverse = [0] * len(axes)
+    for i, axis in enumerate(axes):
+        inverse[axis] = i
+    return F.permute_dims(g, axes=tuple(inverse))
+
+
+def _transposed(op, x):
+    if len(x.shape) < 2:
+        raise ShapeError(f"{op}: needs at least 2 axes: got shape {tuple(x.shape)}. Use x[:, None] for a column.")
+    return Spec((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+
+
+@primitive(shape=_transposed, view=True, samples=(case((2, 3)), case((2, 3, 4))), complex_ok=True)
+def matrix_transpose(xp, x):
+    """The last two axes swapped: (..., M, N) to (..., N, M). A view."""
+    return xp.swapaxes(x, -1, -2)
+
+
+@matrix_transpose.rule("x")
+def _(F, g):
+    return F.matrix_transpose(g)
+
+
+def _expanded(op, x, *, axis):
+    axis = axis if isinstance(axis, (tuple, list)) else (axis,)
+    ndim = len(x.shape) + len(axis)
+    places, rest = axes_of(op, tuple(axis), ndim), iter(x.shape)
+    return Spec(tuple(1 if i in places else next(rest) for i in range(ndim)), x.dtype)
+
+
+@primitive(shape=_expanded, view=True, samples=(case((3, 4), axis=1), case((3,), axis=(0, -1))), complex_ok=True)
+def expand_dims(xp, x, *, axis):
+    """New axes of length 1 at the positions `axis` of the result. A view."""
+    return xp.expand_dims(x, axis)
+
+
+@expand_dims.rule("x")
+def _(F, g, shapes):
+    return F.reshape(g, shape=shapes.x)
+
+
+def _squeezed(op, x, *, axis=None):
+    axes = [i for i, n in enumerate(x.shape) if n == 1] if axis is None else axes_of(op, axis, len(x.shape))
+    if wrong := [i for i in axes if x.shape[i] != 1]:
+        raise ShapeError(
+            f"{op}: only axes of length 1 can go: axis {wrong[0]} of shape {tuple(x.shape)} has {x.shape[wrong[0]]}."
+        )
+    return Spec(tuple(n for i, n in enumerate(x.shape) if i not in axes), x.dtype)
+
+
+@primitive(shape=_squeezed, view=True, samples=(case((3, 1, 4), axis=1), case((1, 3, 1))), complex_ok=True)
+def squeeze(xp, x, *, axis=None):
+    """Without the axes of length 1 named (all of them if None). A view."""
+    return xp.squeeze(x, axis=axis)
+
+
+@squeeze.rule("x")
+def _(F, g, shapes):
+    return F.reshape(g, shape=shapes.x)
+
+
+def _broadcast_to(op, x, *, shape):
+    if broadcast_shapes(op, tuple(x.shape), tuple(shape)) != tuple(shape):
+        raise ShapeError(f"{op}: only lengths of 1 can grow: got {tuple(x.shape)} to {tuple(shape)}.")
+    return Spec(tuple(shape), x.dtype)
+
+
+@primitive(
+    shape=_broadcast_to,
+    view=True,
+    samples=(case((3, 1), shape=(2, 3, 4)), case((), shape=(2,)), case((2,), shape=(2,))),
+    complex_ok=True,
+)
+def broadcast_to(xp, x, *, shape):
+    """x repeated along its axes of length 1 and new axes at the left. A read-only view. The gradients of the copies add up."""
+    return xp.broadcast_to(x, shape)
+
+
+@broadcast_to.rule("x")
+def _(g):
+    return g  # the walk sums it to the shape of x
+
+
+def _sum_to(op, x, *, shape):
+    if broadcast_shapes(op, tuple(x.shape), tuple(shape)) != tuple(x.shape):
+        raise ShapeError(f"{op}: {tuple(shape)} must broadcast to {tuple(x.shape)}.")
+    return Spec(tuple(shape), x.dtype)
+
+
+@primitive(
+    shape=_sum_to,
+    samples=(case((2, 3, 4), shape=(3, 1)), case((2, 3), shape=()), case((2,), shape=(2,))),
+    complex_ok=True,
+)
+def sum_to(xp, x, *, shape):
+    """The adjoint of broadcasting: x summed over the axes along which `shape` would have been repeated."""
+    extra = x.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
+    return xp.reshape(xp.sum(x, axis=axes), shape) if axes else x
+
+
+@sum_to.rule("x")
+def _(F, g, shapes):
+    return F.broadcast_to(g, shape=shapes.x)
+
+
+def _concatenated(op, *xs, axis=0):
+    if not xs:
+        raise ShapeError(f"{op}: needs at least one array: got none.")
+    shape = tuple(xs[0].shape)
+    if not shape:
+        raise ShapeError(f"{op}: arrays must have at least one axis: got 0-d. Use stack.")
+    (axis,) = axes_of(op, axis, len(shape))
+    for x in xs[1:]:
+        if len(x.shape) != len(shape) or any(a != b for i, (a, b) in enumerate(zip(x.shape, shape)) if i != axis):
+            raise ShapeError(
+                f"{op}: all lengths but axis {axis} must agree: got {' and '.join(str(tuple(x.shape)) for x in xs)}."
+            )
+    length = sum(x.shape[axis] for x in xs)
+    return Spec((*shape[:axis], length, *shape[axis + 1 :]), np.result_type(*(x.dtype for x in xs)))
+
+
+@primitive(shape=_concatenated, samples=(case((2, 3), (4, 3)), case((2, 3), (2, 1), (2, 0), axis=-1)), complex_ok=True)
+def concat(xp, *xs, axis=0):
+    """The arrays one after the other along an existing `axis`; the other lengths must agree. Each receives its part of g."""
+    return xp.concatenate(xs, axis=axis)
+
+
+@concat.rule("xs")
+def _(g, shapes, i, axis):
+    start = sum(s[axis] for s in shapes[:i])
+    key = [slice(None)] * len(shapes[i])
+    key[axis] = slice(start, start + shapes[i][axis])
+    return g[tuple(key)]
+
+
+def _stacked(op, *xs, axis=0):
+    if not xs:
+        raise ShapeError(f"{op}: needs at least one array: got none.")
+    if len({tuple(x.shape) for x in xs}) > 1:
+        raise ShapeError(f"{op}: all shapes must agree: got {' and '.join(str(tuple(x.shape)) for x in xs)}.")
+    shape = tuple(xs[0].shape)
+    (axis,) = axes_of(op, axis, len(shape) + 1)
+    return Spec((*shape[:axis], len(xs), *shape[axis:]), np.result_type(*(x.dtype for x in xs)))
+
+
+@primitive(
+    shape=_stacked, samples=(case((2, 3), (2, 3)), case((2,), (2,), (2,), axis=-1), case((), ())), complex_ok=True
+)
+def stack(xp, *xs, axis=0):
+    """The arrays side by side along a new `axis`; all shapes must agree. Each receives its slice of g."""
+    return xp.stack(xs, axis=axis)
+
+
+@stack.rule("xs")
+def _(g, i, axis):
+    key = [slice(None)] * len(g.shape)
+    key[axis] = i
+    return g[tuple(key)]
+
+
+@primitive(shape=same_as("x"), view=True, samples=(case((3, 4)), case((3, 4), axis=1)), complex_ok=True)
+def flip(xp, x, *, axis=None):
+    """The order along `axis` (None: along all) reversed. A view."""
+    return xp.flip(x, axis=axis)
+
+
+@flip.rule("x")
+def _(F, g, axis):
+    return F.flip(g, axis=axis)
+
+
+@primitive(
+    shape=same_as("x"),
+    samples=(case((3, 4), shift=2, axis=1), case((5,), shift=-1), case((3, 4), shift=(1, 2), axis=(0, 1))),
+    complex_ok=True,
+)
+def roll(xp, x, *, shift, axis=None):
+    """Elements moved by `shift` along `axis`, those that fall off coming in at the other end; None rolls the flat array."""
+    return xp.roll(x, shift, axis=axis)
+
+
+@roll.rule("x")
+def _(F, g, shift, axis):
+    return F.roll(g, shift=tuple(-s for s in shift) if isinstance(shift, tuple) else -shift, axis=axis)
+
+
+def _padded(op, x, *, widths, value=0):
+    if len(widths) != len(x.shape):
+        raise ShapeError(
+            f"{op}: one (before, after) pair per axis: got {len(widths)} pairs for shape {tuple(x.shape)}."
+        )
+    shape = tuple(a + n + b for n, (a, b) in zip(x.shape, widths))
+    if min((w for pair in widths for w in pair), default=0) < 0:
+        raise ShapeError(f"{op}: widths must not be negative: got {widths}. Slice to crop.")
+    return Spec(shape, x.dtype)
+
+
+@primitive(
+    shape=_padded,
+    samples=(case((2, 3), widths=((1, 0), (2, 1)), value=1.5), case((2,), widths=((0, 0),))),
+    complex_ok=True,
+)
+def pad(xp, x, *, widths, value=0):
+    """x framed with `value`: widths[i] = (before, after) elements along axis i."""
+    return xp.pad(x, widths, constant_values=value)
+
+
+@pad.rule("x")
+def _(g, shapes, widths):
+    return g[tuple(slice(before, before + n) for n, (before, _) in zip(shapes.x, widths))]
+
+
+def _cast(op, x, *, dtype):
+    return Spec(tuple(x.shape), np.dtype(dtype))
+
+
+@primitive(shape=_cast, samples=(case((2, 3), dtype="float64"),), complex_ok=True)
+def astype(xp, x, *, dtype):
+    """x in another dtype. Between floats the gradient is cast back; from a float to an integer it is cut off."""
+    if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
+        raise DTypeError(f"astype: a complex array has no {np.dtype(dtype)} values. Take .real or .imag first.")
+    return x.astype(dtype)
+
+
+@astype.rule("x")
+def _(g):
+    return g  # the walk casts it to the dtype of x
+
+
+@primitive(shape=same_as("x"), samples=(case((2, 3)),), complex_ok=True)
+def copy(xp, x):
+    """The same values in a buffer of their own."""
+    return xp.array(x)
+
+
+@copy.rule("x")
+def _(g):
+    return g
+
+
+@primitive(shape=same_as("x"), view=True, public=False, samples=(case((2, 3)),), complex_ok=True)
+def alias(xp, x):
+    """x itself: a fresh place in the graph for it."""
+    return x.view() if hasattr(x, "view") else x
+
+
+@alias.rule("x")
+def _(g):
+    return g
+
+
+@primitive(shape=same_as("x"), samples=(case((2, 3)),))
+def zeros_like(xp, x):
+    """Zeros in the shape and dtype of x."""
+    return xp.zeros_like(x)
+
+
+@zeros_like.rule("x")
+def _(F, g):
+    return F.zeros_like(g)
+
+
+@primitive(shape=same_as("x"), samples=(case((2, 3)),))
+def ones_like(xp, x):
+    """Ones in the shape and dtype of x."""
+    return xp.ones_like(x)
+
+
+@ones_like.rule("x")
+def _(F, g):
+    return F.zeros_like(g)
+
+
+def _lower_upper(op, x, *, k=0):
+    if len(x.shape) < 2:
+        raise ShapeError(f"{op}: needs at least 2 axes: got shape {tuple(x.shape)}.")
+    return Spec(tuple(x.shape), x.dtype)
+
+
+@primitive(shape=_lower_upper, samples=(case((3, 4), k=1), case((2, 3, 3))), complex_ok=True)
+def tril(xp, x, *, k=0):
+    """The lower triangle: elements above the k-th diagonal of the last two axes are zero."""
+    return xp.tril(x, k)
+
+
+@tril.rule("x")
+def _(F, g, k):
+    return F.tril(g, k=k)
+
+
+@primitive(shape=_lower_upper, samples=(case((3, 4), k=1), case((2, 3, 3))), complex_ok=True)
+def triu(xp, x, *, k=0):
+    """The upper triangle: elements below the k-th diagonal of the last two axes are zero."""
+    return xp.triu(x, k)
+
+
+@triu.rule("x")
+def _(F, g, k):
+    return F.triu(g, k=k)

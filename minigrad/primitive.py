@@ -1,0 +1,386 @@
+"""What a primitive is: one declaration that everything else is derived from.
+
+A *primitive* is an operation together with its gradient rules. This file knows how to declare one; the declarations
+are in ``ops/``. Nothing here knows Tensor, a backend, or how gradients travel.
+
+    exp = elementwise("exp", "exp({x})", x=lambda g, y: g * y, doc="y = e**x.")
+
+    @primitive(shape=reduced, samples=[case((3, 4), axis=1)])
+    def sum(xp, x, *, axis=None, keepdims=False): ...
+    @sum.rule("x")
+    def _(F, g, shapes, axis): ...
+
+A *rule* is a vector-Jacobian product: it receives ``g`` = dL/dy and returns dL/dx. Its parameter names say what it
+needs, and only that stays alive until the backward pass:
+
+    g            dL/dy, shaped like the output          F       the primitives, for whatever g is made of
+    y            the output                             shapes  the shapes of the inputs, ``shapes.x``
+    any input    by the forward's name                  i       which of the variadic inputs is asked for
+    any keyword  of the forward                         any name in ``saves`` (fused ops only)
+
+A rule returns dL/dx in the broadcast shape; the walk sums it back to the shape of x, once, for every operation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import string
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import AxisError, ShapeError
+
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+class Spec(NamedTuple):
+    """An array reduced to what a shape rule may look at."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+class Case(NamedTuple):
+    """One sample call of a primitive, for the generated tests: a tuple is the shape of a float array."""
+
+    args: tuple
+    params: dict
+
+
+class ints(NamedTuple):
+    """In a sample: an integer array of this shape with values from low to high - 1."""
+
+    shape: tuple[int, ...]
+    high: int
+    low: int = 0
+
+
+class bools(NamedTuple):
+    """In a sample: a random boolean array of this shape."""
+
+    shape: tuple[int, ...]
+
+
+def case(*args: Any, **params: Any) -> Case:
+    return Case(args, params)
+
+
+class Rule(NamedTuple):
+    """``function`` gives the gradient for the inputs named in ``of`` and reads the values named in ``needs``."""
+
+    of: tuple[str, ...]
+    function: Callable
+    needs: tuple[str, ...]
+
+
+class Plan(NamedTuple):
+    """What recording one application costs and keeps: the rules that will run, and the values they name."""
+
+    primitive: Primitive
+    rules: tuple  # ((rule, positions of its inputs), ...)
+    names: tuple  # the saved values' names, in the order of `pick`
+    pick: Callable  # (*outputs, *inputs) -> the values to save
+    keeps_output: bool
+    keeps_shapes: bool
+
+
+class Primitive:
+    """An operation: forward, shape rule, gradient rules, and what tests and kernels need. See the module docstring."""
+
+    def __init__(
+        self,
+        forward: Callable,
+        *,
+        name: str | None = None,
+        shape: Callable,
+        doc: str | None = None,
+        inline: str | None = None,
+        domain: str = "",
+        saves: Sequence[str] = (),
+        outputs: int = 1,
+        fused: bool = False,
+        view: bool = False,
+        kind: str = "",
+        samples: Sequence[Case] = (),
+        no_gradient: str = "",
+        no_second: str = "",
+        public: bool = True,
+        complex_ok: bool = False,
+    ):
+        self.forward, self.shape, self.inline, self.domain = forward, shape, inline, domain
+        self.name = name or forward.__name__
+        self.doc = inspect.cleandoc(doc or forward.__doc__ or "")
+        self.saves, self.outputs, self.fused, self.view = tuple(saves), outputs, fused, view
+        self.kind, self.samples, self.public, self.complex_ok = kind, tuple(samples), public, complex_ok
+        self.no_gradient, self.no_second = no_gradient, no_second
+        parameters = list(inspect.signature(forward).parameters.values())[1:]  # after xp or F
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        self.optional = {p.name for p in parameters if p.kind is not p.KEYWORD_ONLY and p.default is None}
+        self.defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.signature = inspect.Signature(parameters)
+        self.Shapes = namedtuple("Shapes", self.inputs) if not self.variadic else None
+        self.rules: dict[str, Rule] = {}
+        self.plans: dict[int, Plan | None] = {}
+        self.kernels: dict[str, list] = {}  # backend name -> [(when, load), ...], newest last
+        self.impl: dict[Any, Callable] = {}  # backend -> resolved callable
+        if taken := {"F", "g", "y", "i", "shapes"} & {*self.inputs, *self.defaults}:
+            raise ValueError(
+                f"primitive {self.name}: {sorted(taken)} mean something else in rules; call the input otherwise"
+            )
+        if self.name in PRIMITIVES:
+            raise ValueError(f"primitive {self.name!r} is declared twice")
+        PRIMITIVES[self.name] = self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}{self.signature}>"
+
+    def rule(self, *of: str) -> Callable[[Callable], Primitive]:
+        """Decorator: the function is the gradient rule for the inputs named (several: it returns that many gradients)."""
+
+        def declare(function: Callable) -> Primitive:
+            needs = tuple(inspect.signature(function).parameters)
+            known = {"F", "g", "y", "shapes", "i", *self.inputs, *self.defaults, *self.saves}
+            if unknown := set(needs) - known | set(of) - set(self.inputs):
+                raise ValueError(f"rule of {self.name}: {sorted(unknown)} are not among {sorted(known)}")
+            rule = Rule(of, function, needs)
+            self.rules |= dict.fromkeys(of, rule)
+            self.plans.clear()
+            return self
+
+        return declare
+
+    def input(self, i: int) -> str:
+        """The name of the i-th input; all inputs from the variadic one on share its name."""
+        return self.inputs[min(i, len(self.inputs) - 1)]
+
+    def plan(self, key: int) -> Plan | None:
+        """The plan for one pattern of inputs. Bit i of key: input i takes part; the highest bit marks their number.
+
+        None: the output carries no gradient (a comparison, an index), so nothing is recorded.
+        """
+        count = key.bit_length() - 1
+        live = [i for i in range(count) if key >> i & 1]
+        if self.kind in ("bool", "index"):
+            self.plans[key] = None
+            return None
+        rules: dict[Any, tuple[Rule, list[int]]] = {}
+        for i in live:
+            if rule := self.rules.get(self.input(i)):
+                once = (id(rule), i) if "i" in rule.needs else id(rule)  # a joint rule runs once, an `i` rule per input
+                rules.setdefault(once, (rule, []))[1].append(i)
+        needs = {name for rule, _ in rules.values() for name in rule.needs}
+        if self.fused and not (self.ruled(live, graph=True) and self.ruled(live, graph=False)):
+            needs |= set(self.inputs)  # to run the body again
+        outs = max(self.outputs, 1 + len(self.saves))
+        slots: dict[str, Any] = {"y": 0 if self.outputs == 1 else slice(0, self.outputs)}
+        slots |= {name: 1 + k for k, name in enumerate(self.saves)}
+        slots |= {name: outs + k for k, name in enumerate(self.inputs[:count])}
+        if self.variadic:
+            slots[self.inputs[-1]] = slice(outs + len(self.inputs) - 1, None)
+        names = tuple(name for name in slots if name in needs)
+        plan = Plan(
+            self,
+            tuple((rule, tuple(positions)) for rule, positions in rules.values()),
+            (*names, "shapes") if "shapes" in needs else names,
+            _picker([slots[name] for name in names]),
+            "y" in needs,
+            "shapes" in needs,
+        )
+        self.plans[key] = plan
+        return plan
+
+    def ruled(self, live: Sequence[int], *, graph: bool) -> bool:
+        """True if rules serve all these inputs; one that reads a fused op's saves does not serve a recorded gradient."""
+        rules = [self.rules.get(self.input(i)) for i in live]
+        return all(r is not None and not (graph and set(r.needs) & set(self.saves)) for r in rules)
+
+
+def _picker(slots: list) -> Callable:
+    """values -> tuple of values[slot] for each slot, at C speed where there is a C way."""
+    if not slots:
+        return lambda values: ()
+    if len(slots) > 1:
+        return itemgetter(*slots)
+    (slot,) = slots
+    return itemgetter(slice(slot, slot + 1)) if isinstance(slot, int) else lambda values: (values[slot],)
+
+
+def primitive(**fields: Any) -> Callable[[Callable], Primitive]:
+    """Decorator: ``forward(xp, *arrays, **keywords)`` becomes a primitive."""
+    return lambda forward: Primitive(forward, **fields)
+
+
+def fused(**fields: Any) -> Callable[[Callable], Primitive]:
+    """Decorator: ``body(F, *inputs, **keywords)``, written in primitives, becomes one primitive.
+
+    The gradient of any order is the derivative of the body. A rule is optional speed; if it reads saved values it is
+    taken only when no graph of the gradient is asked for.
+    """
+    return lambda body: Primitive(body, fused=True, **fields)
+
+
+# ---- elementwise -------------------------------------------------------------------------------------------------
+
+
+def elementwise(
+    name: str,
+    text: str,
+    *,
+    doc: str,
+    domain: str = "",
+    kind: str = "same",
+    params: dict[str, Any] | None = None,
+    forward: Callable | None = None,
+    no_gradient: str = "",
+    complex_ok: bool = False,
+    **rules: Callable | None,
+) -> Primitive:
+    """Declare an elementwise primitive from its scalar text, e.g. ``"exp({x})"``, which may call any elementwise primitive.
+
+    The inputs are the names in braces, in order of appearance, except those in ``params``, which become keywords.
+    A backend uses its library's function of this name (``numpy.exp``), else the text, evaluated over arrays; a row
+    without rules is differentiated through its text. ``forward(xp, *inputs)`` replaces the text where neither serves.
+    domain: an expression in the inputs that holds where the operation is defined and smooth.
+    kind: the output's dtype, "same" as the promoted inputs, "float", or "bool".
+    """
+    params = params or {}
+    fields = list(dict.fromkeys(field for _, field, *_ in string.Formatter().parse(text) if field))
+    inputs = [field for field in fields if field not in params]
+    composed = forward is None and not text.startswith(f"{name}(")
+    if forward is None:  # "exp({x})" becomes  lambda F, x: F.exp(x)
+        source = re.sub(r"([a-z_0-9]+)\(", r"F.\1(", text).format(**{f: f for f in fields})
+        keywords = "".join(f", {k}={v!r}" for k, v in params.items())
+        forward = eval(f"lambda F, {', '.join(inputs)}{', *' + keywords if params else ''}: {source}")
+    p = Primitive(
+        forward,
+        name=name,
+        shape=broadcast,
+        doc=doc,
+        inline=text,
+        domain=domain,
+        kind=kind,
+        fused=composed,
+        no_gradient=no_gradient,
+        complex_ok=complex_ok,
+    )
+    for of, rule in rules.items():
+        if rule is not None:
+            p.rule(of)(rule)
+    return p
+
+
+# ---- kernels -----------------------------------------------------------------------------------------------------
+
+
+def kernel(name: str, *, backend: str, when: Callable[..., bool] = lambda *a, **k: True) -> Callable:
+    """Decorator: the function implements primitive `name` on `backend` for the calls that ``when(*arrays, **params)`` admits.
+
+    The shape rule has run before, so a compiled kernel need not check bounds. The newest registration wins.
+    """
+
+    def declare(function: Callable) -> Callable:
+        lazy_kernel(name, backend=backend, when=when, load=lambda: function)
+        return function
+
+    return declare
+
+
+def lazy_kernel(name: str, *, backend: str, when: Callable[..., bool], load: Callable[[], Callable]) -> None:
+    """As `kernel`, but ``load()`` imports the implementation at its first use, so that registering costs nothing."""
+    if name not in PRIMITIVES:
+        raise ShapeError(f"kernel: there is no primitive named {name!r}. Declare it in minigrad/ops first.")
+    PRIMITIVES[name].kernels.setdefault(backend, []).append((when, load))
+    p = PRIMITIVES[name]
+    for backend in p.impl:
+        backend.F.__dict__.pop(name, None)
+    p.impl.clear()
+
+
+# ---- stock shape rules ---------------------------------------------------------------------------------------------
+# rule(op name, *specs, **params) -> Spec. It explains a failed forward, guards kernels, and serves tracing.
+
+
+def broadcast(op: str, *specs: Any, **params: Any) -> Spec:
+    """Elementwise: shapes broadcast as in NumPy, dtypes promote."""
+    p = PRIMITIVES.get(op)
+    specs = tuple(s for s in specs if s is not None)
+    return Spec(broadcast_shapes(op, *(s.shape for s in specs)), result_dtype(p.kind if p else "same", *specs))
+
+
+def broadcast_shapes(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        came = " and ".join(str(s) for s in shapes)
+        raise ShapeError(
+            f"{op}: shapes must broadcast (equal or 1, aligned at the right): got {came}.{_broadcast_hint(shapes)}"
+        ) from None
+
+
+def _broadcast_hint(shapes: Sequence[tuple[int, ...]]) -> str:
+    a, b = shapes[0], shapes[-1]
+    if len(a) == 2 and len(b) == 1 and a[0] == b[0]:
+        return f" Did you mean a column, b[:, None], of shape ({b[0]}, 1)?"
+    if len(a) == len(b) == 2 and a == b[::-1]:
+        return " Did you mean b.mT?"
+    return " Insert axes of length 1 with x[:, None] where sizes should repeat."
+
+
+def result_dtype(kind: str, *specs: Any) -> Any:
+    if kind == "bool":
+        return np.dtype(bool)
+    dtype = np.result_type(*(getattr(s, "dtype", s) for s in specs))
+    return np.result_type(dtype, np.float32) if kind == "float" and dtype.kind in "biu" else dtype
+
+
+def same_as(name: str) -> Callable:
+    """The output is like one input."""
+
+    def rule(op: str, *specs: Any, **params: Any) -> Spec:
+        s = specs[PRIMITIVES[op].inputs.index(name)]
+        if "axis" in params and params["axis"] is not None:
+            axes_of(op, params["axis"], len(s.shape))
+        return Spec(tuple(s.shape), s.dtype)
+
+    return rule
+
+
+def reduced(op: str, x: Any, *, axis: Any = None, keepdims: bool = False, **params: Any) -> Spec:
+    """A reduction over `axis`: those axes go, or stay with length 1."""
+    axes = axes_of(op, axis, len(x.shape))
+    p = PRIMITIVES.get(op)
+    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes)
+    kind = p.kind if p else "same"
+    return Spec(kept, np.dtype(np.int64) if kind == "index" else result_dtype(kind or "same", x))
+
+
+def axes_of(op: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """`axis` (None, an int or several) as a tuple of numbers from 0 to ndim - 1."""
+    if axis is None:
+        return tuple(range(ndim))
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = []
+    for a in given:
+        try:
+            number = a.__index__()
+        except AttributeError:
+            raise AxisError(f"{op}: axis must be an int, a tuple of ints or None: got {a!r}.") from None
+        if not -ndim <= number < ndim:
+            allowed = f"{-ndim} to {ndim - 1}" if ndim else "none, a 0-d array has no axes"
+            raise AxisError(f"{op}: axis out of range: axis {number} of a {ndim}-d array. Allowed: {allowed}.")
+        axes.append(number % ndim)
+    if len(set(axes)) < len(axes):
+        raise AxisError(f"{op}: an axis is named twice: axis={axis!r} of a {ndim}-d array. Name each axis once.")
+    return tuple(axes)
+
+
+def with_ones(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+    """The shape after a reduction with keepdims=True: rules reshape g to it before they broadcast."""
+    axes = axes_of("reduction", axis, len(shape))
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
