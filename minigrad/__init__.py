@@ -11,6 +11,7 @@ import numpy as _np
 
 from . import autograd as autograd
 from . import errors as errors
+from . import functions as functions
 from . import methods as _methods  # noqa: F401  gives Tensor its methods
 from . import random as random
 from ._version import __version__ as __version__
@@ -29,7 +30,15 @@ from .creation import linspace as linspace
 from .creation import ones as ones
 from .creation import tensor as tensor
 from .creation import zeros as zeros
-from .functions import *  # noqa: F403  every public primitive and composition; functions.pyi lists them
+from .functions import flatten as flatten
+from .functions import masked_fill as masked_fill
+from .functions import moveaxis as moveaxis
+from .functions import one_hot as one_hot
+from .functions import outer as outer
+from .functions import split as split
+from .functions import swapaxes as swapaxes
+from .functions import unstack as unstack
+from .function import Function as Function
 from .primitive import PRIMITIVES as PRIMITIVES
 from .primitive import elementwise as elementwise
 from .primitive import fused as fused
@@ -59,3 +68,12 @@ uint8, uint16, uint32, uint64 = (_np.dtype(f"uint{b}") for b in (8, 16, 32, 64))
 float16, float32, float64 = (_np.dtype(f"float{b}") for b in (16, 32, 64))
 complex64, complex128 = _np.dtype("complex64"), _np.dtype("complex128")
 inf, nan, pi, e, newaxis = float("inf"), float("nan"), _np.pi, _np.e, None
+
+
+def __getattr__(name: str):
+    """Every public primitive is a function of this module, made at first use from its declaration."""
+    return getattr(functions, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *functions.names()})

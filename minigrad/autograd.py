@@ -8,9 +8,10 @@ where they meet. That is all of reverse mode. This file knows neither Tensor nor
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 from typing import Any
 
 from .errors import GradError
@@ -55,6 +56,13 @@ class Node:
         return f"<Node {self.name} {self.shape}>"
 
 
+def __getattr__(name: str) -> Any:
+    """PyTorch users look for ``autograd.grad`` and ``autograd.Function`` here; both live above this file."""
+    if name in ("grad", "Function"):
+        return getattr(importlib.import_module(".tensor" if name == "grad" else ".function", __package__), name)
+    raise AttributeError(f"module {__name__} has no attribute {name!r}")
+
+
 def newest_first(roots: Iterable[Node], stops: frozenset = frozenset()) -> list[Node]:
     """All nodes the roots depend on, each after every node that uses it. Does not look behind the nodes in `stops`."""
     seen = set(roots)
@@ -67,7 +75,7 @@ def newest_first(roots: Iterable[Node], stops: frozenset = frozenset()) -> list[
             if parent is not None and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
-    return sorted(seen, key=attrgetter("order"), reverse=True)  # inputs are older than outputs
+    return sorted(seen, key=operator.attrgetter("order"), reverse=True)  # inputs are older than outputs
 
 
 def leading_to(wanted: Iterable[Node], order: Sequence[Node]) -> set[Node]:
@@ -105,7 +113,7 @@ def backward(
         elif node in summed:
             pending[node] = rules.add_to(pending[node], g)
         else:
-            pending[node] = rules.add(pending[node], g)
+            pending[node] = operator.add(pending[node], g)
             summed.add(node)
 
     for root, g in zip(roots, grads, strict=True):
@@ -121,7 +129,7 @@ def backward(
         if node.part is not None:  # g waits in a list at the node that has several outputs
             (parent,) = node.inputs
             parts = pending.setdefault(parent, [None] * len(parent.shape))
-            parts[node.part] = g if parts[node.part] is None else rules.add(parts[node.part], g)
+            parts[node.part] = g if parts[node.part] is None else operator.add(parts[node.part], g)
         elif node.plan is not None:
             for parent, g_parent in rules.pull(node, g, useful):
                 arrive(parent, g_parent)
@@ -143,13 +151,16 @@ class Rules:
 
     def __init__(self, F: Any, *, graph: bool):
         self.F, self.graph = F, graph  # graph: is the gradient itself recorded?
-        self.add: Callable = F.add
-        self.add_to: Callable = F.add if graph else F.add_in_place
+        self.add_to: Callable = operator.add if graph else operator.iadd
         self.handed: list[Any] = []  # what leaves have received: no two of them may share a buffer
+
+    def space(self, g: Any) -> Any:
+        """The primitives for this gradient; on arrays, those of its device."""
+        return self.F
 
     def pull(self, node: Node, g: Any, useful: set[Node] | None) -> Iterable[tuple[Node, Any]]:
         """Run the rules of one node: yields (input node, dL/dinput), in the input's shape and dtype."""
-        primitive = node.plan.primitive
+        primitive, F = node.plan.primitive, self.space(g)
         if node.saved is None:
             raise GradError(
                 f"backward: what {primitive.name} saved for its gradient was freed by an earlier backward() through the "
@@ -157,8 +168,8 @@ class Rules:
             )
         if primitive.outputs > 1:
             zeros = zip(g, node.shape, node.dtype)
-            g = tuple(self.F.zeros(shape=s, dtype=d) if p is None and d.kind in "fc" else p for p, s, d in zeros)
-        values = {**primitive.defaults, **node.params, "F": self.F, "g": g}
+            g = tuple(F.zeros(shape=s, dtype=d) if p is None and d.kind in "fc" else p for p, s, d in zeros)
+        values = {**primitive.defaults, **node.params, "F": F, "g": g}
         for name, saved in zip(node.plan.names, node.saved):
             values[name] = self.operand(name, saved, node)
         live = [i for i, p in enumerate(node.inputs) if p is not None and (useful is None or p in useful)]
@@ -167,11 +178,11 @@ class Rules:
             if parent is None or g_input is None:
                 continue
             if g_input.shape != parent.shape:  # the input was broadcast: its copies' gradients add up
-                g_input = self.F.sum_to(g_input, shape=parent.shape)
+                g_input = F.sum_to(g_input, shape=parent.shape)
             if g_input.dtype != parent.dtype:
-                g_input = self.F.astype(g_input, dtype=parent.dtype)
+                g_input = F.astype(g_input, dtype=parent.dtype)
             if parent.owner is not None and self.shared(g_input, values):
-                g_input = self.F.copy(g_input)
+                g_input = F.copy(g_input)
             yield parent, g_input
 
     def gradients(self, node: Node, g: Any, values: dict[str, Any], live: list[int]) -> Iterable[tuple[int, Any]]:

@@ -81,3 +81,24 @@ class CheckError(MinigradError, AssertionError):
 
     Fails: ``gradcheck`` of a function whose rule forgets a factor. Fix: the report names argument, index and likely mistake.
     """
+
+
+class ExtraError(MinigradError, ImportError):
+    """A package that an optional part of minigrad needs is not installed.
+
+    Fails: ``viz.learning_curves(...)`` without matplotlib. Fix: the pip command in the message.
+    """
+
+
+class DataError(MinigradError, OSError):
+    """A file that is missing, truncated, not of the format its name says, or cannot be written.
+
+    Fails: ``data.mnist()`` without the four files. Fix: the message says which file, and what to put where.
+    """
+
+
+class DivergenceError(MinigradError, FloatingPointError):
+    """The training loss became NaN or infinite: every later step would only spread it.
+
+    Fails: ``Trainer.fit`` with a learning rate of 1e6. Fix: a smaller one, normalised inputs, gradient clipping.
+    """

@@ -13,7 +13,18 @@ from .errors import ArgumentError, ShapeError
 from .primitive import PRIMITIVES, axes_of
 from .tensor import F, Tensor, as_array, wrap
 
-globals().update({name: getattr(F, name) for name, p in PRIMITIVES.items() if p.public})
+
+
+def __getattr__(name: str) -> Any:
+    if name in PRIMITIVES and PRIMITIVES[name].public:
+        return getattr(F, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def names() -> list[str]:
+    """The public functions: every public primitive, and the compositions below."""
+    own = [k for k, v in globals().items() if getattr(v, "__module__", "") == __name__ and not k.startswith("_")]
+    return sorted({*own, *(k for k, p in PRIMITIVES.items() if p.public)} - {"names"})
 
 
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:

@@ -9,18 +9,35 @@ from .errors import ArgumentError
 from .primitive import PRIMITIVES
 from .tensor import F, Tensor, as_array, wrap
 
+
+class Lazy:
+    """A method made from a primitive's function at its first use; it then takes its own place."""
+
+    def __init__(self, primitive: str, name: str, *, in_place: bool):
+        self.primitive, self.name, self.in_place = primitive, name, in_place
+
+    def __get__(self, owner: Any, cls: type) -> Any:
+        f = getattr(F, self.primitive)
+        if self.in_place:
+            f = _in_place(f, self.primitive)
+        setattr(Tensor, self.name, f)
+        return getattr(Tensor if owner is None else owner, self.name)
+
+
+def _in_place(f: Any, name: str) -> Any:
+    def method(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
+        return self._in_place(f, name, *args, **keywords)
+
+    method.__name__, method.__doc__ = f"{name}_", f"As `{name}`, in place. {f.__doc__}"
+    return method
+
+
 for name, p in PRIMITIVES.items():
     if p.public and not p.variadic and name not in ("where", "reshape", "squeeze"):
         if not hasattr(Tensor, name):
-            setattr(Tensor, name, getattr(F, name))
-        if p.inline and p.kind in ("same", "float"):  # x.add_(y): in place, as PyTorch spells it
-            setattr(
-                Tensor,
-                name + "_",
-                lambda self, *args, _name=name, **kw: self.overwrite(
-                    getattr(F, _name)(self._old(_name) if False else self, *args, **kw), _name
-                ),
-            )
+            setattr(Tensor, name, Lazy(name, name, in_place=False))
+        if p.inline and p.kind in ("same", "float"):  # x.add_(y), as PyTorch spells it
+            setattr(Tensor, f"{name}_", Lazy(name, f"{name}_", in_place=True))
 
 
 def method(f: Any, name: str | None = None) -> Any:
@@ -60,21 +77,19 @@ def expand(self: Tensor, *shape: Any) -> Tensor:
 
 
 for theirs, ours in {
-    "unsqueeze": F.expand_dims, "clone": F.copy, "clamp": F.clip, "transpose": functions.swapaxes, "swapaxes": functions.swapaxes,
-    "flatten": functions.flatten, "moveaxis": functions.moveaxis, "unbind": functions.unstack, "split": functions.split,
-    "masked_fill": functions.masked_fill, "mul": F.multiply, "sub": F.subtract, "div": F.divide, "pow": F.power, "mm": F.matmul,
-    "eq": F.equal, "ne": F.not_equal, "lt": F.less, "le": F.less_equal, "gt": F.greater, "ge": F.greater_equal, "neg": F.negative,
-    "dot": F.matmul, "bmm": F.matmul,
+    "transpose": functions.swapaxes, "swapaxes": functions.swapaxes, "flatten": functions.flatten,
+    "moveaxis": functions.moveaxis, "unbind": functions.unstack, "split": functions.split,
+    "masked_fill": functions.masked_fill,
 }.items():  # fmt: skip
     method(ours, theirs)
 for theirs, ours in {
-    "mul_": "multiply",
-    "sub_": "subtract",
-    "div_": "divide",
-    "pow_": "power",
-    "clamp_": "clip",
-}.items():
-    method(lambda self, *args, _name=ours, **kw: self.overwrite(getattr(F, _name)(self, *args, **kw), _name), theirs)
+    "unsqueeze": "expand_dims", "clone": "copy", "clamp": "clip", "mul": "multiply", "sub": "subtract", "div": "divide",
+    "pow": "power", "mm": "matmul", "bmm": "matmul", "dot": "matmul", "neg": "negative",
+    "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+}.items():  # fmt: skip
+    setattr(Tensor, theirs, Lazy(ours, theirs, in_place=False))
+for theirs, ours in {"mul_": "multiply", "sub_": "subtract", "div_": "divide", "pow_": "power", "clamp_": "clip"}.items():
+    setattr(Tensor, theirs, Lazy(ours, theirs, in_place=True))
 for theirs, dtype in {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "bool": "bool",
 }.items():  # fmt: skip

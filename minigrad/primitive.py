@@ -28,6 +28,7 @@ import re
 import string
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -78,15 +79,17 @@ class Rule(NamedTuple):
     needs: tuple[str, ...]
 
 
-class Plan(NamedTuple):
+class Plan:
     """What recording one application costs and keeps: the rules that will run, and the values they name."""
 
-    primitive: Primitive
-    rules: tuple  # ((rule, positions of its inputs), ...)
-    names: tuple  # the saved values' names, in the order of `pick`
-    pick: Callable  # (*outputs, *inputs) -> the values to save
-    keeps_output: bool
-    keeps_shapes: bool
+    __slots__ = ("keeps_output", "keeps_shapes", "names", "pick", "primitive", "rules")
+
+    def __init__(self, primitive: Any, rules: tuple, names: tuple[str, ...], pick: Callable):
+        self.primitive = primitive
+        self.rules = rules  # ((rule, positions of its inputs), ...)
+        self.names = names  # of the saved values, in the order of `pick`; "shapes" last
+        self.pick = pick  # (*outputs, *inputs) -> the values to save
+        self.keeps_output, self.keeps_shapes = "y" in names, "shapes" in names
 
 
 class Primitive:
@@ -114,17 +117,18 @@ class Primitive:
     ):
         self.forward, self.shape, self.inline, self.domain = forward, shape, inline, domain
         self.name = name or forward.__name__
-        self.doc = inspect.cleandoc(doc or forward.__doc__ or "")
+        self._doc = doc or forward.__doc__ or ""
         self.saves, self.outputs, self.fused, self.view = tuple(saves), outputs, fused, view
         self.kind, self.samples, self.public, self.complex_ok = kind, tuple(samples), public, complex_ok
         self.no_gradient, self.no_second = no_gradient, no_second
-        parameters = list(inspect.signature(forward).parameters.values())[1:]  # after xp or F
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-        self.optional = {p.name for p in parameters if p.kind is not p.KEYWORD_ONLY and p.default is None}
-        self.defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        self.signature = inspect.Signature(parameters)
-        self.Shapes = namedtuple("Shapes", self.inputs) if not self.variadic else None
+        code = forward.__code__  # read directly: inspect.signature is too slow for every row at import
+        positional, keyword_only = code.co_argcount, code.co_kwonlyargcount
+        names = code.co_varnames
+        self.variadic = bool(code.co_flags & inspect.CO_VARARGS)
+        self.inputs = names[1:positional] + names[positional + keyword_only :][: self.variadic]  # after xp or F
+        self.optional = set(names[positional - len(forward.__defaults__ or ()) : positional])
+        given = forward.__kwdefaults__ or {}
+        self.defaults = {k: given.get(k, inspect.Parameter.empty) for k in names[positional : positional + keyword_only]}
         self.rules: dict[str, Rule] = {}
         self.plans: dict[int, Plan | None] = {}
         self.kernels: dict[str, list] = {}  # backend name -> [(when, load), ...], newest last
@@ -140,11 +144,25 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}{self.signature}>"
 
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The inputs and keywords, without xp or F."""
+        return inspect.Signature(list(inspect.signature(self.forward).parameters.values())[1:])
+
+    @cached_property
+    def doc(self) -> str:
+        return inspect.cleandoc(self._doc)
+
+    @cached_property
+    def Shapes(self) -> Any:  # noqa: N802
+        """The named tuple that rules receive as `shapes`."""
+        return namedtuple("Shapes", self.inputs)
+
     def rule(self, *of: str) -> Callable[[Callable], Primitive]:
         """Decorator: the function is the gradient rule for the inputs named (several: it returns that many gradients)."""
 
         def declare(function: Callable) -> Primitive:
-            needs = tuple(inspect.signature(function).parameters)
+            needs = function.__code__.co_varnames[: function.__code__.co_argcount]
             known = {"F", "g", "y", "shapes", "i", *self.inputs, *self.defaults, *self.saves}
             if unknown := set(needs) - known | set(of) - set(self.inputs):
                 raise ValueError(f"rule of {self.name}: {sorted(unknown)} are not among {sorted(known)}")
@@ -189,8 +207,6 @@ class Primitive:
             tuple((rule, tuple(positions)) for rule, positions in rules.values()),
             (*names, "shapes") if "shapes" in needs else names,
             _picker([slots[name] for name in names]),
-            "y" in needs,
-            "shapes" in needs,
         )
         self.plans[key] = plan
         return plan
@@ -252,7 +268,7 @@ def elementwise(
     params = params or {}
     fields = list(dict.fromkeys(field for _, field, *_ in string.Formatter().parse(text) if field))
     inputs = [field for field in fields if field not in params]
-    composed = forward is None and not text.startswith(f"{name}(")
+    composed = forward is None and not no_gradient and not text.startswith(f"{name}(")
     if forward is None:  # "exp({x})" becomes  lambda F, x: F.exp(x)
         source = re.sub(r"([a-z_0-9]+)\(", r"F.\1(", text).format(**{f: f for f in fields})
         keywords = "".join(f", {k}={v!r}" for k, v in params.items())

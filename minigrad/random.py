@@ -7,7 +7,9 @@ values on every backend. Functions take ``generator=``; without it they share on
 
 from __future__ import annotations
 
+import os
 import threading
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,14 +24,18 @@ class Generator:
 
     def __init__(self, seed: int | None = None):
         self._lock = threading.Lock()
-        self.manual_seed(np.random.SeedSequence().entropy % 2**63 if seed is None else seed)
+        self.manual_seed(int.from_bytes(os.urandom(7), "little") if seed is None else seed)
 
     def manual_seed(self, seed: int) -> Generator:
         if not hasattr(seed, "__index__") or seed.__index__() < 0:
             raise ArgumentError(f"manual_seed: the seed must be an integer >= 0: got {seed!r}.")
         self.seed = seed.__index__()
-        self._numpy = np.random.Generator(np.random.Philox(self.seed))
+        self.__dict__.pop("_numpy", None)
         return self
+
+    @cached_property
+    def _numpy(self) -> np.random.Generator:  # made at first use: importing numpy.random takes a while
+        return np.random.Generator(np.random.Philox(self.seed))
 
     def get_state(self) -> dict[str, Any]:
         """The state as plain data: seed, key, counter and buffer."""

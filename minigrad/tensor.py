@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,19 +23,26 @@ from .ops.indexing import PLACE, filled
 from .primitive import PRIMITIVES, Primitive, Spec
 
 ndarray, FLOAT64 = np.ndarray, np.dtype(np.float64)
+NUMBERS = frozenset((int, float, bool, complex, type(None)))
 new = object.__new__
 
 
-class Mode(NamedTuple):
-    """What `apply` looks up per thread and context."""
+class Mode:
+    """What `apply` looks up per thread and context. Never changed: `but` gives a changed copy."""
 
-    host: Backend  # the flavour that computes on NumPy arrays
-    device: Backend  # where new tensors are made
-    recording: bool = True
-    default_dtype: Any = np.dtype(np.float32)  # of Python floats
+    __slots__ = ("default_dtype", "device", "host", "recording")
+
+    def __init__(self, host: Backend, device: Backend, recording: bool, default_dtype: Any):
+        self.host = host  # the flavour that computes on NumPy arrays
+        self.device = device  # where new tensors are made
+        self.recording = recording
+        self.default_dtype = default_dtype  # of Python floats
+
+    def but(self, **changes: Any) -> Mode:
+        return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
 
 
-MODE: ContextVar[Mode] = ContextVar("minigrad mode", default=Mode(get_backend("numba"), get_backend("numba")))
+MODE: ContextVar[Mode] = ContextVar("minigrad mode", default=Mode(get_backend("numba"), get_backend("numba"), True, np.dtype(np.float32)))
 
 
 class Tensor:
@@ -235,14 +242,12 @@ class Tensor:
         old.node = self.node
         return old
 
-    def _in_place(self, name: str, other: Any) -> Tensor:
-        if isinstance(other, Tensor) and other is self:
-            other = old = self._old(name)
-        else:
-            old = self._old(name)
-        y = apply(PRIMITIVES[name], old, other)
+    def _in_place(self, f: Callable, name: str, *args: Any, **keywords: Any) -> Tensor:
+        """self = f(self, ...), in self's buffer. The rule of f may need what is overwritten: then it keeps a copy."""
+        old = self._old(name)
+        y = f(old, *[old if a is self else a for a in args], **keywords)
         if y.node is not None and y.node.saved and any(s is old for s in y.node.saved):
-            old.array = old.array.copy()  # the rule needs the value that is about to be overwritten
+            old.array = old.array.copy()
         return self.overwrite(y, name)
 
     # -- data ------------------------------------------------------------------------------------------------------
@@ -319,12 +324,13 @@ class Tensor:
         backend = get_backend("numpy" if target == "cpu" else target)
         if isinstance(self.array, backend.array):
             return self
-        moved = wrap(backend.asarray(self.backend.to_host(self.array)))
-        if self.node is not None:
-            raise GradError(
-                "to: moving between devices is not yet recorded. Move leaves: x.detach().to(...).requires_grad_()."
-            )
-        return moved
+        here, there = self.backend, backend
+        return apply(
+            PRIMITIVES["move"],
+            self,
+            to=lambda x: there.asarray(here.to_host(x)),
+            back=lambda x: here.asarray(there.to_host(x)),
+        )
 
     def astype(self, dtype: Any) -> Tensor:
         """In another dtype; a copy. From float to integer the gradient ends."""
@@ -405,7 +411,7 @@ def _operator(name: str) -> tuple[Callable, Callable, Callable]:
     return (
         lambda self, other: apply(p, self, other),
         lambda self, other: apply(p, other, self),
-        lambda self, other: self._in_place(name, other),
+        lambda self, other: self._in_place(lambda a, b: apply(p, a, b), name, other),
     )
 
 
@@ -458,11 +464,11 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
             if node is not None:
                 key |= bit
         else:
-            a = constant(a)
+            if type(a) not in NUMBERS:
+                a = constant(a)
+                array = a if array is None and hasattr(a, "shape") else array
             arrays.append(a)
             parents.append(None)
-            if array is None and hasattr(a, "shape"):
-                array = a
         bit += bit
     if type(array) is ndarray:
         backend = mode.host
@@ -475,9 +481,9 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
     try:
         out = run(*arrays, **params)
     except Exception as error:
-        raise explained(prim, error, arrays, params) from error
+        raise explained(prim, error, arrays, params) from None
     if type(out) is not type(array) or (out.dtype is FLOAT64 and prim.kind):
-        outs = settled(prim, out, arrays, mode)
+        outs = settled(prim, out, arrays, backend, mode)
         if prim.outputs > 1:
             return several(prim, key | bit, args, parents, outs, params, mode.recording and key)
         out = outs[0]
@@ -499,7 +505,7 @@ def record(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, p
         plan = prim.plan(key)
     if plan is None:
         return None
-    saved = plan.pick((*outs, *args)) if plan.names else ()
+    saved = plan.pick(outs + args) if plan.names else ()
     if plan.keeps_shapes:
         shapes = tuple(getattr(a, "shape", None) if a is not None else None for a in args)
         saved += (shapes if prim.variadic else prim.Shapes(*shapes, *[None] * (len(prim.inputs) - len(shapes))),)
@@ -525,19 +531,19 @@ def part(node: Node, k: int) -> Node:
     return y
 
 
-def settled(prim: Primitive, out: Any, arrays: list, mode: Mode) -> tuple:
-    """The outputs of a run as arrays, in the dtype minigrad promises: integers meeting floats never widen them."""
-    outs = out if isinstance(out, tuple) else (out,)
-    backend = next((backend_of(o) for o in outs if hasattr(o, "shape") and not isinstance(o, np.generic)), mode.host)
-    outs = tuple(o if isinstance(o, backend.array) else backend.xp.asarray(o) for o in outs)
-    if prim.kind in ("same", "float") and mode.default_dtype != FLOAT64 and outs[0].dtype == FLOAT64:
+def settled(prim: Primitive, out: Any, arrays: list, backend: Backend, mode: Mode) -> tuple:
+    """The outputs of a run as arrays, in the dtype minigrad promises: integers that meet floats do not widen them."""
+    outs = out if type(out) is tuple else (out,)
+    if prim.kind == "device":
+        return outs
+    if not all(isinstance(o, backend.array) for o in outs):  # NumPy's functions return scalars where arrays are 0-d
+        outs = tuple(backend.xp.asarray(o) for o in outs)
+    if prim.kind in ("same", "float") and outs[0].dtype == FLOAT64 != mode.default_dtype:
         dtypes = [a.dtype for a in arrays if hasattr(a, "dtype")]
-        if not any(d.kind in "fc" and d.itemsize >= (8 if d.kind == "f" else 16) for d in dtypes):
+        if FLOAT64 not in dtypes:
             floats = [d for d in dtypes if d.kind == "f"]
-            outs = tuple(
-                o.astype(np.result_type(*floats) if floats else mode.default_dtype) if o.dtype == FLOAT64 else o
-                for o in outs
-            )
+            narrow = np.result_type(*floats) if floats else mode.default_dtype
+            outs = tuple(o.astype(narrow) if o.dtype == FLOAT64 else o for o in outs)
     return outs
 
 
@@ -594,9 +600,9 @@ def explained(prim: Primitive, error: Exception, arrays: Sequence, params: dict)
 
 
 def wrap(array: Any) -> Tensor:
-    """A Tensor around a raw array, outside the graph."""
+    """A Tensor around a raw array, outside the graph. A NumPy scalar, which 0-d operations return, becomes an array."""
     y = new(Tensor)
-    y.array = array
+    y.array = np.asarray(array) if isinstance(array, np.generic) else array
     y._grad = y.node = y.storage = y.source = None
     return y
 
@@ -687,8 +693,10 @@ def _rebuild(cls: type, array: Any, requires_grad: bool) -> Tensor:
 
 def link(y: Tensor, x: Tensor, prim: Primitive | None, params: dict) -> None:
     """Note that y is a view of x (if it shares memory), so that editing one is seen by the other. prim None: detached."""
-    if prim is not None and (y.array.base is None or not x.backend.shares_memory(x.array, y.array)):
-        return
+    if prim is not None:
+        base, array = y.array.base, x.array
+        if base is None or (base is not array and base is not array.base and not x.backend.shares_memory(array, y.array)):
+            return
     if x.storage is None:
         x.storage = Storage()
     y.storage, y.source = x.storage, (x, prim, params)
@@ -749,6 +757,10 @@ class ArrayRules(autograd.Rules):
             return tuple(self.operand("", v, node) for v in value)
         return value
 
+    def space(self, g: Any) -> Any:
+        array = next(part for part in g if part is not None) if isinstance(g, list) else g
+        return self.F if isinstance(array, (self.array, np.generic)) else backend_of(array).F
+
     def lift(self, value: Any) -> Any:
         return wrap(value) if hasattr(value, "shape") else value
 
@@ -777,15 +789,16 @@ class ArrayRules(autograd.Rules):
         found = autograd.backward(
             [o for o, _ in pairs],
             [d for _, d in pairs],
-            type(self)(self.F),
+            type(self)(self.backend),
             wanted=frozenset(nodes),
             stop=True,
             retain_graph=self.graph,
         )
         return [found.get(n) for n in nodes]
 
-    def __init__(self, F: Any):
-        super().__init__(F, graph=False)
+    def __init__(self, backend: Backend):
+        super().__init__(backend.F, graph=False)
+        self.array, self.backend = backend.array, backend
 
 
 class TensorRules(ArrayRules):
@@ -822,8 +835,12 @@ class TensorRules(ArrayRules):
             g = _hook_result(hook(g), g)
         return g
 
-    def __init__(self, F: Any):
+    def space(self, g: Any) -> Any:
+        return self.F
+
+    def __init__(self, backend: Backend):
         autograd.Rules.__init__(self, F, graph=True)
+        self.backend = backend
 
 
 def _hook_result(result: Any, g: Tensor) -> Tensor:
@@ -866,7 +883,7 @@ def walk(
         roots.append(y.node)
         seeds.append(g if create_graph else g.array)
     retain = create_graph if retain_graph is None else retain_graph
-    rules = TensorRules(F) if create_graph else ArrayRules(outputs[0].backend.F)
+    rules = (TensorRules if create_graph else ArrayRules)(outputs[0].backend)
     with enable_grad() if create_graph else no_grad():
         found = autograd.backward(
             roots, seeds, rules, wanted=None if wanted is None else frozenset(wanted), retain_graph=retain
@@ -935,7 +952,7 @@ class _Setting(ContextDecorator):
         self.tokens: list = []
 
     def __enter__(self) -> None:
-        self.tokens.append(MODE.set(MODE.get()._replace(**self.changes)))
+        self.tokens.append(MODE.set(MODE.get().but(**self.changes)))
 
     def __exit__(self, *error: Any) -> None:
         MODE.reset(self.tokens.pop())
@@ -964,14 +981,14 @@ class set_grad_enabled(_Setting):
     def __init__(self, mode: bool) -> None:
         super().__init__(recording=bool(mode))
         self.before = MODE.get()
-        MODE.set(self.before._replace(recording=bool(mode)))
+        MODE.set(self.before.but(recording=bool(mode)))
 
     def __enter__(self) -> None:
         self.tokens.append(None)
 
     def __exit__(self, *error: Any) -> None:
         self.tokens.pop()
-        MODE.set(MODE.get()._replace(recording=self.before.recording))
+        MODE.set(MODE.get().but(recording=self.before.recording))
 
 
 def is_grad_enabled() -> bool:
@@ -988,7 +1005,7 @@ def use_backend(name: str | Backend) -> _Setting:
 
 def set_backend(name: str | Backend) -> None:
     """Where new tensors are made from now on, and, for a host backend, what computes on host arrays."""
-    MODE.set(MODE.get()._replace(**use_backend(name).changes))
+    MODE.set(MODE.get().but(**use_backend(name).changes))
 
 
 def set_default_dtype(dtype: Any) -> None:
@@ -996,7 +1013,7 @@ def set_default_dtype(dtype: Any) -> None:
     dtype = np.dtype(dtype)
     if dtype.kind != "f":
         raise DTypeError(f"set_default_dtype: must be a float dtype: got {dtype}.")
-    MODE.set(MODE.get()._replace(default_dtype=dtype))
+    MODE.set(MODE.get().but(default_dtype=dtype))
 
 
 def get_default_dtype() -> Any:
@@ -1043,12 +1060,9 @@ def _into(out: Tensor, y: Tensor, p: Primitive) -> Tensor:
 
 
 class TensorFunctions:
-    """`F` for tensors: every primitive as its public function."""
+    """`F` for tensors: every primitive as its public function, made at first use."""
 
-    def __init__(self) -> None:
-        self.__dict__.update({name: function(p) for name, p in PRIMITIVES.items()})
-
-    def __getattr__(self, name: str) -> Callable:  # a primitive declared after the import
+    def __getattr__(self, name: str) -> Callable:
         if name not in PRIMITIVES:
             raise AttributeError(f"F.{name}: there is no primitive of that name")
         self.__dict__[name] = f = function(PRIMITIVES[name])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -83,36 +82,35 @@ class Functions:
     def ones(self, *, shape: tuple, dtype: Any) -> Any:
         return self._backend.xp.ones(shape, dtype)
 
-    def add_in_place(self, a: Any, b: Any) -> Any:
-        a += b
-        return a
+
+REFUSED = (AttributeError, TypeError, IndexError, ValueError)  # `when` met a Python number, or an axis that is not there
 
 
 def _choosing(p: Primitive, kernels: list, fallback: Callable) -> Callable:
-    """A callable that runs the newest kernel whose `when` admits the call."""
-    candidates = [[when, load, None] for when, load in reversed(kernels)]
-
-    def run(*arrays: Any, **params: Any) -> Any:
-        for candidate in candidates:
-            when, load, function = candidate
-            if _admits(when, arrays, params):
-                p.shape(p.name, *arrays, **params)  # compiled kernels check no bounds: this does
-                if function is None:
-                    function = candidate[2] = load()
-                with POOL:
-                    return function(*arrays, **params)
-        return fallback(*arrays, **params)
-
+    """A callable that runs the newest kernel whose `when` admits the call, and the fallback if none does."""
+    run = fallback
+    for when, load in kernels:
+        run = _choice(p, when, load, run)
     return run
 
 
-def _admits(when: Callable, arrays: tuple, params: dict) -> bool:
-    try:
-        return when(*arrays, **params)
-    except (AttributeError, TypeError, IndexError, ValueError):
-        return (
-            False  # a Python scalar where the kernel wants an array, a missing axis: the reference explains it better
-        )
+def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -> Callable:
+    kernel: Any = None
+
+    def run(*arrays: Any, **params: Any) -> Any:
+        nonlocal kernel
+        try:
+            admitted = when(*arrays, **params)
+        except REFUSED:  # the reference will explain what is wrong with the call, if anything is
+            admitted = False
+        if not admitted:
+            return otherwise(*arrays, **params)
+        p.shape(p.name, *arrays, **params)  # compiled kernels check no bounds: this does
+        kernel = kernel or load()
+        with POOL:
+            return kernel(*arrays, **params)
+
+    return run
 
 
 # ---- registry ------------------------------------------------------------------------------------------------------
@@ -165,5 +163,7 @@ def backend_of(array: Any) -> Backend:
 
 
 def _find_entry_points() -> None:
+    from importlib.metadata import entry_points  # 20 ms that importing minigrad need not wait for
+
     for point in entry_points(group="minigrad.backends"):
         _FACTORIES.setdefault(point.name, lambda point=point: point.load()())

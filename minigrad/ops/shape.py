@@ -313,6 +313,23 @@ def _(g):
     return g
 
 
+@primitive(
+    shape=same_as("x"),
+    kind="device",
+    public=False,
+    samples=(case((2, 3), to=lambda x: x, back=lambda x: x),),
+    complex_ok=True,
+)
+def move(xp, x, *, to, back):
+    """x on another device: `to` carries an array there, `back` a gradient here."""
+    return to(x)
+
+
+@move.rule("x")
+def _(F, g, to, back):
+    return F.move(g, to=back, back=to)
+
+
 @primitive(shape=same_as("x"), samples=(case((2, 3)),))
 def zeros_like(xp, x):
     """Zeros in the shape and dtype of x."""
