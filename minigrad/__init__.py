@@ -12,12 +12,15 @@ import numpy as _np
 from . import autograd as autograd
 from . import errors as errors
 from . import functions as functions
-from . import methods as _methods  # noqa: F401  gives Tensor its methods
+from . import gradients as _gradients  # noqa: F401  these four give Tensor its members
+from . import inplace as _inplace  # noqa: F401
+from . import methods as _methods  # noqa: F401
+from . import protocols as _protocols  # noqa: F401
 from . import random as random
 from ._version import __version__ as __version__
 from .backend import backend_names as backend_names
 from .backend import get_backend as get_backend
-from .backend import register as register_backend
+from .backend import register as register_backend  # noqa: F401
 from .creation import arange as arange
 from .creation import as_tensor as as_tensor
 from .creation import asarray as asarray
@@ -30,6 +33,7 @@ from .creation import linspace as linspace
 from .creation import ones as ones
 from .creation import tensor as tensor
 from .creation import zeros as zeros
+from .function import Function as Function
 from .functions import flatten as flatten
 from .functions import masked_fill as masked_fill
 from .functions import moveaxis as moveaxis
@@ -38,7 +42,14 @@ from .functions import outer as outer
 from .functions import split as split
 from .functions import swapaxes as swapaxes
 from .functions import unstack as unstack
-from .function import Function as Function
+from .mode import enable_grad as enable_grad
+from .mode import get_default_dtype as get_default_dtype
+from .mode import is_grad_enabled as is_grad_enabled
+from .mode import no_grad as no_grad
+from .mode import set_backend as set_backend
+from .mode import set_default_dtype as set_default_dtype
+from .mode import set_grad_enabled as set_grad_enabled
+from .mode import use_backend as use_backend
 from .primitive import PRIMITIVES as PRIMITIVES
 from .primitive import elementwise as elementwise
 from .primitive import fused as fused
@@ -52,15 +63,7 @@ from .random import randn as randn
 from .random import randperm as randperm
 from .tensor import Tensor as Tensor
 from .tensor import apply as apply
-from .tensor import enable_grad as enable_grad
 from .tensor import function as function
-from .tensor import get_default_dtype as get_default_dtype
-from .tensor import is_grad_enabled as is_grad_enabled
-from .tensor import no_grad as no_grad
-from .tensor import set_backend as set_backend
-from .tensor import set_default_dtype as set_default_dtype
-from .tensor import set_grad_enabled as set_grad_enabled
-from .tensor import use_backend as use_backend
 
 bool = _np.dtype("bool")
 int8, int16, int32, int64 = (_np.dtype(f"int{b}") for b in (8, 16, 32, 64))

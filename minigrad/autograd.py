@@ -59,7 +59,7 @@ class Node:
 def __getattr__(name: str) -> Any:
     """PyTorch users look for ``autograd.grad`` and ``autograd.Function`` here; both live above this file."""
     if name in ("grad", "Function"):
-        return getattr(importlib.import_module(".tensor" if name == "grad" else ".function", __package__), name)
+        return getattr(importlib.import_module(".gradients" if name == "grad" else ".function", __package__), name)
     raise AttributeError(f"module {__name__} has no attribute {name!r}")
 
 

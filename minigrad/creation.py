@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .tensor import MODE, Tensor, as_array, wrap
+from .convert import as_array
+from .mode import MODE
+from .tensor import Tensor, wrap
 
 
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:

@@ -95,3 +95,18 @@ def refuse(node: Node, what: str, edit: Edit, version: int) -> None:
         f"backward: {node.name} saved {what} for its gradient, at version {edit.version - 1} of the buffer, but {edit.op} at {edit.where} "
         f"overwrote it; it is at version {version} now. Edit a copy (x.clone()), or write the update out of place."
     )
+
+
+def link(y: Any, x: Any, prim: Any, params: dict) -> None:
+    """Note that tensor y is a view of x, if it shares memory, so that an edit of one is known to the other.
+
+    prim, params: the application that made y; None for a detached alias, which shares memory but no history.
+    """
+    if prim is not None:
+        base, array = y.array.base, x.array
+        if base is None or (base is not array and base is not array.base and not x.backend.shares_memory(array, y.array)):
+            return
+    if x.storage is None:
+        x.storage = Storage()
+    y.storage, y.source = x.storage, (x, prim, params)
+    x.storage.add_view(y)

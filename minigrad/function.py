@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .autograd import Node
+from .convert import as_array
 from .errors import GradError
+from .mode import MODE, no_grad
 from .primitive import Plan, Rule
-from .tensor import MODE, Tensor, as_array, no_grad, part, wrap
+from .tensor import Tensor, part, wrap
 
 
 class Context:

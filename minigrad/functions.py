@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .convert import as_array
 from .errors import ArgumentError, ShapeError
 from .primitive import PRIMITIVES, axes_of
-from .tensor import F, Tensor, as_array, wrap
-
+from .tensor import F, Tensor, wrap
 
 
 def __getattr__(name: str) -> Any:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import functions
+from .convert import as_array
 from .errors import ArgumentError
 from .primitive import PRIMITIVES
-from .tensor import F, Tensor, as_array, wrap
+from .tensor import F, Tensor, wrap
 
 
 class Lazy:

@@ -326,7 +326,8 @@ def broadcast(op: str, *specs: Any, **params: Any) -> Spec:
     """Elementwise: shapes broadcast as in NumPy, dtypes promote."""
     p = PRIMITIVES.get(op)
     specs = tuple(s for s in specs if s is not None)
-    return Spec(broadcast_shapes(op, *(s.shape for s in specs)), result_dtype(p.kind if p else "same", *specs))
+    shapes = (getattr(s, "shape", ()) for s in specs)  # a Python number has none
+    return Spec(broadcast_shapes(op, *shapes), result_dtype(p.kind if p else "same", *specs))
 
 
 def broadcast_shapes(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ import numpy as np
 
 from .creation import _made, _shape
 from .errors import ArgumentError
-from .tensor import MODE, Tensor
+from .mode import MODE
+from .tensor import Tensor
 
 
 class Generator:

@@ -1,0 +1,43 @@
+"""Which error to raise for a forward that failed. Nothing is checked on the way in: only a failure pays for its explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .backend import backend_of
+from .errors import BackendError, DTypeError, IndexRangeError, MinigradError, ShapeError
+from .primitive import Primitive, Spec
+
+
+def explained(prim: Primitive, error: Exception, arrays: Sequence, params: dict) -> Exception:
+    """The error to raise for a forward that failed: what the shape rule says, a device mix, or the error itself."""
+    if isinstance(error, MinigradError):
+        return error
+    kinds = {type(a) for a in arrays if hasattr(a, "shape") and not isinstance(a, np.generic)}
+    if len(kinds) > 1:
+        names = sorted(
+            {backend_of(a).name if not isinstance(a, np.ndarray) else "numpy" for a in arrays if hasattr(a, "shape")}
+        )
+        if len(names) > 1:
+            return BackendError(
+                f'{prim.name}: operands must be on one backend: got {" and ".join(names)}. Move one with .to("{names[0]}").'
+            )
+    specs = [a if hasattr(a, "shape") or a is None else Spec((), np.asarray(a).dtype) for a in arrays]
+    try:
+        prim.shape(prim.name, *specs, **params)
+    except MinigradError as reason:
+        return reason
+    except Exception:  # the rule itself could not make sense of the call: the forward's own words are better
+        pass
+    came = ", ".join(f"{s.dtype}{tuple(s.shape)}" for s in specs if s is not None)
+    message = f"{prim.name}: {error} (operands: {came})."
+    if isinstance(error, TypeError):
+        return DTypeError(message)
+    if isinstance(error, IndexError):
+        return IndexRangeError(message)
+    if isinstance(error, ValueError):
+        return ShapeError(message)
+    error.add_note(f"in {prim.name} ({came})")
+    return error

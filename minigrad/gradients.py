@@ -1,0 +1,245 @@
+"""Gradients of tensors: the walk of autograd.py on arrays (``backward()``) and on tensors (``create_graph=True``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import autograd
+from .autograd import Node
+from .backend import Backend, backend_of
+from .convert import as_array
+from .edits import check_output, check_unedited
+from .errors import GradError, ShapeError
+from .mode import enable_grad, no_grad
+from .primitive import PRIMITIVES
+from .tensor import F, Tensor, apply, leaf, noded, part, wrap
+
+
+class ArrayRules(autograd.Rules):
+    """Rules on raw arrays: the ordinary backward()."""
+
+    def operand(self, name: str, value: Any, node: Node) -> Any:
+        if isinstance(value, Tensor):
+            check_unedited(value, node)
+            return value.array
+        if name == "y":
+            check_output(node)
+        if isinstance(value, tuple) and name != "shapes":
+            return tuple(self.operand("", v, node) for v in value)
+        return value
+
+    def space(self, g: Any) -> Any:
+        array = next(part for part in g if part is not None) if isinstance(g, list) else g
+        return self.F if isinstance(array, (self.array, np.generic)) else backend_of(array).F
+
+    def lift(self, value: Any) -> Any:
+        return wrap(value) if hasattr(value, "shape") else value
+
+    def fresh(self, value: Any) -> Tensor:
+        y = wrap(value)
+        y.node = leaf(y)
+        return y
+
+    def hooked(self, node: Node, g: Any) -> Any:
+        t = wrap(g)
+        for hook in list(node.hooks):
+            t = _hook_result(hook(t), t)
+        return t.array
+
+    def through_body(self, node: Node, g: Any, values: dict[str, Any], live: Sequence[int]) -> Sequence[Any]:
+        p = node.plan.primitive
+        args = [values[name] for name in p.inputs[: len(node.inputs)]]
+        args = [*args[:-1], *args[-1]] if p.variadic else args
+        with enable_grad():
+            tensors = [self.fresh(a) if i in live else self.lift(a) for i, a in enumerate(args)]
+            out = p.forward(F, *tensors, **{**p.defaults, **node.params})
+        outs = out[: p.outputs] if isinstance(out, tuple) else (out,)
+        grads = g if p.outputs > 1 else (g,)
+        pairs = [(o.node, d) for o, d in zip(outs, grads) if o.node is not None and d is not None]
+        nodes = [tensors[i].node for i in live]
+        found = autograd.backward(
+            [o for o, _ in pairs],
+            [d for _, d in pairs],
+            type(self)(self.backend),
+            wanted=frozenset(nodes),
+            stop=True,
+            retain_graph=self.graph,
+        )
+        return [found.get(n) for n in nodes]
+
+    def __init__(self, backend: Backend):
+        super().__init__(backend.F, graph=False)
+        self.array, self.backend = backend.array, backend
+
+
+class TensorRules(ArrayRules):
+    """Rules on tensors: every step is recorded, so that the gradient has a gradient."""
+
+    def operand(self, name: str, value: Any, node: Node) -> Any:
+        if isinstance(value, Tensor):
+            check_unedited(value, node)
+            return value
+        if name == "y":
+            check_output(node)
+            if isinstance(value, tuple):
+                ys = tuple(wrap(v) for v in value)
+                for k, y in enumerate(ys):
+                    y.node = part(node, k) if y.dtype.kind in "fc" else None
+                return ys
+            y = wrap(value)
+            y.node = node
+            return y
+        if isinstance(value, tuple) and name != "shapes":
+            return tuple(self.operand("", v, node) for v in value)
+        return wrap(value) if hasattr(value, "shape") else value
+
+    def fresh(self, value: Tensor) -> Tensor:
+        y = apply(PRIMITIVES["alias"], value)
+        y.node = y.node or leaf(y)
+        return y
+
+    def lift(self, value: Any) -> Any:
+        return value
+
+    def hooked(self, node: Node, g: Tensor) -> Tensor:
+        for hook in list(node.hooks):
+            g = _hook_result(hook(g), g)
+        return g
+
+    def space(self, g: Any) -> Any:
+        return self.F
+
+    def __init__(self, backend: Backend):
+        autograd.Rules.__init__(self, F, graph=True)
+        self.backend = backend
+
+
+def _hook_result(result: Any, g: Tensor) -> Tensor:
+    if result is None:
+        return g
+    result = result if isinstance(result, Tensor) else wrap(as_array(result, g.dtype))
+    if result.shape != g.shape:
+        raise ShapeError(f"hook: the gradient must keep its shape {g.shape}: the hook returned {result.shape}.")
+    return result
+
+
+def walk(
+    outputs: Sequence[Tensor],
+    grads: Sequence[Any],
+    wanted: list[Node] | None,
+    retain_graph: bool | None,
+    create_graph: bool,
+):
+    """Check the arguments of a backward pass, run it, and return ({node: gradient}, the rules it ran with)."""
+    roots, seeds = [], []
+    for y, g in zip(outputs, grads, strict=True):
+        if y.node is None:
+            raise GradError(
+                "backward: this tensor does not depend on any that requires a gradient, or was computed under no_grad(). "
+                "Create the leaf with requires_grad=True and compute inside enable_grad()."
+            )
+        if g is None:
+            if y.size != 1:
+                raise GradError(
+                    f"backward: only a scalar has a gradient by itself: this tensor is {y.shape}. Call .sum() or .mean() first, "
+                    "or pass gradient= (dL/dself, of that shape)."
+                )
+            g = wrap(y.backend.xp.ones_like(y.array))
+        else:
+            g = g if isinstance(g, Tensor) else wrap(as_array(g, y.dtype))
+            if g.shape != y.shape:
+                raise ShapeError(f"backward: gradient must have the shape of the output: got {g.shape} for {y.shape}.")
+            if g.dtype != y.dtype:
+                g = g.astype(y.dtype)
+        roots.append(y.node)
+        seeds.append(g if create_graph else g.array)
+    retain = create_graph if retain_graph is None else retain_graph
+    rules = (TensorRules if create_graph else ArrayRules)(outputs[0].backend)
+    with enable_grad() if create_graph else no_grad():
+        found = autograd.backward(
+            roots, seeds, rules, wanted=None if wanted is None else frozenset(wanted), retain_graph=retain
+        )
+    return found, rules
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of the outputs (summed, weighted by grad_outputs) for the inputs; no ``.grad`` is touched.
+
+    An input that the outputs do not depend on is an error, unless `allow_unused` (None) or `materialize_grads` (zeros).
+
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> (dy,) = grad(x**3, x, create_graph=True)
+    >>> grad(dy, x)
+    (tensor(18.),)
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if grad_outputs is None:
+        grad_outputs = [None] * len(outputs)
+    elif not isinstance(grad_outputs, (list, tuple)):
+        grad_outputs = [grad_outputs]
+    if len(grad_outputs) != len(outputs):
+        raise ShapeError(f"grad: one entry of grad_outputs per output: got {len(grad_outputs)} for {len(outputs)}.")
+    nodes = [noded(t, "grad") for t in inputs]
+    found, _ = walk(outputs, grad_outputs, nodes, retain_graph, create_graph)
+    results: list[Tensor | None] = []
+    for i, (t, node) in enumerate(zip(inputs, nodes)):
+        g = found.get(node)
+        if g is None and materialize_grads:
+            g = t.backend.xp.zeros_like(t.array)
+        if g is None and not allow_unused:
+            raise GradError(
+                f"grad: the outputs do not depend on input {i} (shape {t.shape}). Pass allow_unused=True to get None for it."
+            )
+        results.append(g if g is None or isinstance(g, Tensor) else wrap(g))
+    return tuple(results)
+
+
+def backward(
+    self: Tensor,
+    gradient: Any = None,
+    *,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Sequence[Tensor] | None = None,
+) -> None:
+    """Add dself/dleaf to ``.grad`` of every leaf (or of `inputs`) that self was computed from.
+
+    gradient: dL/dself, needed unless self has one element; retain_graph: keep what the forward saved, for another
+    backward(); create_graph: record the gradient computation itself, for gradients of gradients.
+    """
+    wanted = None if inputs is None else [noded(t, "backward") for t in inputs]
+    results, rules = walk([self], [gradient], wanted, retain_graph, create_graph)
+    if inputs is not None:
+        for t, node in zip(inputs, wanted or ()):
+            if node in results:
+                accumulate(t, results[node], rules)
+        return
+    for node, g in results.items():
+        owner = node.owner()
+        if owner is not None:
+            accumulate(owner, g, rules)
+
+def accumulate(t: Tensor, g: Any, rules: ArrayRules) -> None:
+    """t.grad += g; in place unless somebody may differentiate it."""
+    if t._grad is None:
+        t._grad = g if isinstance(g, Tensor) else wrap(g)
+    elif rules.graph or t._grad.node is not None:
+        t._grad = t._grad + g
+    else:
+        t._grad.array = rules.add_to(t._grad.array, g)
+
+
+Tensor.backward = backward

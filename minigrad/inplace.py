@@ -1,0 +1,135 @@
+"""In-place edits of tensors: ``x[i] = v``, ``x += y``, ``out=``, with the right gradients.
+
+An edit is computed out of place, written into the buffer, and its history becomes the tensor's. If the tensor is a view, or
+has views, the others that share the buffer get the history that now is true of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .autograd import Node
+from .convert import as_array, index
+from .edits import written
+from .errors import ArgumentError, DTypeError, GradError, ShapeError
+from .explain import explained
+from .mode import MODE
+from .ops.indexing import filled
+from .primitive import PRIMITIVES
+from .protocols import attach
+from .tensor import Tensor, apply, record, wrap
+
+
+@attach
+def __setitem__(self: Tensor, key: Any, value: Any) -> None:
+    """self[key] = value, broadcast. value's gradient is g at the key, self's is g elsewhere."""
+    key, indices = index(key)
+    old = before(self, "setitem")
+    if not isinstance(value, Tensor):
+        value = wrap(as_array(value, None if isinstance(value, np.ndarray) else self.dtype))
+    elif value is self:
+        value = old
+    arrays = [i.array if isinstance(i, Tensor) else i for i in indices]
+    overlap = value.storage is not None and value.storage is self.storage  # x[1:] = x[:-1]
+    try:
+        self.array[filled(key, arrays)] = value.array.copy() if overlap else value.array
+    except Exception as error:
+        if isinstance(error, ValueError):
+            place = PRIMITIVES["getitem"].shape("setitem", self.array, *arrays, key=key).shape
+            raise ShapeError(f"setitem: the value must broadcast to x[key]: got {value.shape} for {place}.") from None
+        raise explained(PRIMITIVES["getitem"], error, [self.array, *arrays], {"key": key}) from None
+    args = (old, value, *arrays)
+    bits = (old.node is not None) | (value.node is not None) << 1
+    node = None
+    if bits and MODE.get().recording:
+        parents = [old.node, value.node, *[None] * len(arrays)]
+        node = record(PRIMITIVES["setitem"], bits | 1 << len(args), args, parents, (self.array,), {"key": key})
+    rebase(self, node, "setitem")
+
+
+@attach
+def overwrite(self: Tensor, value: Tensor, op: str) -> Tensor:
+    """Put `value`, computed out of place, into this tensor's buffer; its history becomes this tensor's."""
+    if value.shape != self.shape:
+        raise ShapeError(
+            f"{op}: in place, the shape must stay: the tensor is {self.shape}, the result {value.shape}. Write it out of place."
+        )
+    before(self, op)
+    if not np.can_cast(value.dtype, self.dtype, "same_kind"):
+        raise DTypeError(
+            f"{op}: in place, the dtype must stay: the tensor is {self.dtype}, the result {value.dtype}. Write it out of place."
+        )
+    node = value.node
+    if node is not None and value.dtype != self.dtype:
+        node = apply(PRIMITIVES["astype"], value, dtype=self.dtype).node
+    self.array[...] = value.array
+    rebase(self, node, op)
+    return self
+
+
+@attach
+def _in_place(self: Tensor, f: Callable, name: str, *args: Any, **keywords: Any) -> Tensor:
+    """self = f(self, ...), in self's buffer. Where the rule of f needs what is overwritten, it keeps a copy."""
+    old = before(self, name)
+    y = f(old, *[old if a is self else a for a in args], **keywords)
+    if y.node is not None and y.node.saved and any(s is old for s in y.node.saved):
+        old.array = old.array.copy()
+    return self.overwrite(y, name)
+
+
+def before(t: Tensor, op: str) -> Tensor:
+    """A stand-in for t as it is before an in-place edit, after checking that it may be edited."""
+    if MODE.get().recording:
+        root, chain = chain_of(t)
+        if chain is not None and root.node is not None and root.is_leaf:
+            raise GradError(
+                f"{op}: in place on a leaf that requires a gradient, whose value the gradient refers to. Update parameters "
+                "under no_grad(), or edit a copy: x = x.clone()."
+            )
+    flags = getattr(t.array, "flags", None)
+    if flags is not None and not getattr(flags, "writeable", True):
+        raise ArgumentError(f"{op}: this array is read-only (a broadcast, or memory lent). Edit a copy: x = x.clone().")
+    old = wrap(t.array)
+    old.node = t.node
+    return old
+
+
+def chain_of(t: Tensor) -> tuple[Tensor, tuple | None]:
+    """The tensor at the root of a view, and the way from there: ((primitive name, keywords), ...); None past a detach."""
+    chain: list = []
+    detached = False
+    while t.source is not None:
+        t, prim, params = t.source
+        detached = detached or prim is None
+        if prim is not None:
+            chain.append((prim.name, params))
+    return t, None if detached else tuple(reversed(chain))
+
+
+def rebase(t: Tensor, node: Node | None, op: str) -> None:
+    """After t's buffer was written: stamp the edit, and give t, its root and all views the history that now is true."""
+    written(t, op)
+    if not MODE.get().recording:
+        return
+    root, chain = chain_of(t)
+    if root is t or chain is None:
+        t.node = node
+    elif node is not None or root.node is not None:
+        # d root = d root outside the view, plus what the view's new value passes on
+        p = PRIMITIVES["view_set"]
+        value = wrap(t.array)
+        value.node, old = node, wrap(root.array)
+        old.node = root.node
+        key = (old.node is not None) | (value.node is not None) << 1 | 4
+        root.node = record(p, key, (old, value), [old.node, value.node], (root.array,), {"chain": chain})
+    if t.storage is not None:
+        for view in t.storage.views():
+            origin, way = chain_of(view)
+            if way and origin is root:
+                y = root
+                for name, params in way:
+                    y = apply(PRIMITIVES[name], y, **params)
+                view.node = y.node

@@ -1,0 +1,106 @@
+"""The modes of a thread: recording or not, which host flavour computes, where new tensors are made, which float is default."""
+
+from __future__ import annotations
+
+from contextlib import ContextDecorator
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from .backend import Backend, get_backend
+from .errors import DTypeError
+
+
+class Mode:
+    """What `apply` looks up per thread and context. Never changed: `but` gives a changed copy."""
+
+    __slots__ = ("default_dtype", "device", "host", "recording")
+
+    def __init__(self, host: Backend, device: Backend, recording: bool, default_dtype: Any):
+        self.host = host  # the flavour that computes on NumPy arrays
+        self.device = device  # where new tensors are made
+        self.recording = recording
+        self.default_dtype = default_dtype  # of Python floats
+
+    def but(self, **changes: Any) -> Mode:
+        return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
+
+
+MODE: ContextVar[Mode] = ContextVar("minigrad mode", default=Mode(get_backend("numba"), get_backend("numba"), True, np.dtype(np.float32)))
+
+
+class _Setting(ContextDecorator):
+    """Context manager and decorator that changes the mode of this thread and context."""
+
+    def __init__(self, **changes: Any):
+        self.changes = changes
+        self.tokens: list = []
+
+    def __enter__(self) -> None:
+        self.tokens.append(MODE.set(MODE.get().but(**self.changes)))
+
+    def __exit__(self, *error: Any) -> None:
+        MODE.reset(self.tokens.pop())
+
+    def _recreate_cm(self) -> _Setting:
+        return type(self)(**self.changes) if type(self) is _Setting else type(self)()
+
+
+class no_grad(_Setting):
+    """``with no_grad():`` or ``@no_grad()``: compute without recording."""
+
+    def __init__(self) -> None:
+        super().__init__(recording=False)
+
+
+class enable_grad(_Setting):
+    """``with enable_grad():`` records again inside a no_grad block."""
+
+    def __init__(self) -> None:
+        super().__init__(recording=True)
+
+
+class set_grad_enabled(_Setting):
+    """Recording on or off, by a flag: as a context manager, or at once as a call."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(recording=bool(mode))
+        self.before = MODE.get()
+        MODE.set(self.before.but(recording=bool(mode)))
+
+    def __enter__(self) -> None:
+        self.tokens.append(None)
+
+    def __exit__(self, *error: Any) -> None:
+        self.tokens.pop()
+        MODE.set(MODE.get().but(recording=self.before.recording))
+
+
+def is_grad_enabled() -> bool:
+    return MODE.get().recording
+
+
+def use_backend(name: str | Backend) -> _Setting:
+    """``with use_backend("numpy"):`` compute on host arrays with this flavour, in this thread and context."""
+    backend = get_backend(name)
+    if backend.array is np.ndarray:
+        return _Setting(host=backend, device=backend)
+    return _Setting(device=backend)
+
+
+def set_backend(name: str | Backend) -> None:
+    """Where new tensors are made from now on, and, for a host backend, what computes on host arrays."""
+    MODE.set(MODE.get().but(**use_backend(name).changes))
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """The dtype of tensors made from Python floats: float32 unless set."""
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f":
+        raise DTypeError(f"set_default_dtype: must be a float dtype: got {dtype}.")
+    MODE.set(MODE.get().but(default_dtype=dtype))
+
+
+def get_default_dtype() -> Any:
+    return MODE.get().default_dtype

@@ -1,0 +1,214 @@
+"""What an array object offers besides arithmetic: its data, conversions, Python's and NumPy's protocols."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from .backend import Backend, backend_of, get_backend
+from .convert import DTYPE_NAMES, as_array, index
+from .edits import written
+from .errors import DTypeError, GradError, ShapeError
+from .mode import MODE
+from .primitive import PRIMITIVES
+from .tensor import Tensor, apply, leaf, new, wrap
+
+
+def attach(member: Any) -> Any:
+    """Make this function or property a member of Tensor."""
+    setattr(Tensor, member.fget.__name__ if isinstance(member, property) else member.__name__, member)
+    return member
+
+
+@property
+def data(self) -> Tensor:
+    """This tensor outside the graph, sharing memory; assigning replaces the array and keeps the place in the graph."""
+    return self.detach()
+
+
+@attach
+@data.setter
+def data(self, value: Any) -> None:
+    array = as_array(value)
+    if self.node is not None and array.shape != self.node.shape:
+        raise ShapeError(
+            f"data: must keep the shape {self.shape} of a tensor that requires a gradient: got {array.shape}."
+        )
+    written(self, "data =")
+    self.array = array
+
+
+@attach
+@property
+def T(self) -> Tensor:
+    return apply(PRIMITIVES["permute_dims"], self)
+
+
+@attach
+@property
+def mT(self) -> Tensor:
+    return apply(PRIMITIVES["matrix_transpose"], self)
+
+
+@attach
+@property
+def backend(self) -> Backend:
+    return MODE.get().host if type(self.array) is ndarray else backend_of(self.array)
+
+
+@attach
+@property
+def device(self) -> str:
+    return "cpu" if type(self.array) is ndarray else self.backend.name
+
+
+@attach
+def numpy(self) -> ndarray:
+    """The values as a NumPy array (host tensors: sharing memory)."""
+    return self.backend.to_host(self.array)
+
+
+@attach
+def item(self) -> Any:
+    """The only element, as a Python number."""
+    if self.size != 1:
+        raise ShapeError(f"item: needs exactly one element: got shape {self.shape}. Index or reduce first.")
+    return self.numpy().reshape(()).item()
+
+
+@attach
+def tolist(self) -> Any:
+    return self.numpy().tolist()
+
+
+@attach
+def to(self, target: Any) -> Tensor:
+    """On another backend ("cupy", "numpy", "cpu") or in another dtype. Gradients are carried back."""
+    if isinstance(target, Tensor):
+        return self.to(target.backend).astype(target.dtype)
+    if not isinstance(target, (str, Backend)) or target in DTYPE_NAMES:
+        return self.astype(target)
+    backend = get_backend("numpy" if target == "cpu" else target)
+    if isinstance(self.array, backend.array):
+        return self
+    here, there = self.backend, backend
+    return apply(
+        PRIMITIVES["move"],
+        self,
+        to=lambda x: there.asarray(here.to_host(x)),
+        back=lambda x: here.asarray(there.to_host(x)),
+    )
+
+
+@attach
+def astype(self, dtype: Any) -> Tensor:
+    """In another dtype; a copy. From float to integer the gradient ends."""
+    dtype = np.dtype(dtype)
+    source = self if dtype.kind in "fc" or self.node is None else self.detach()
+    return apply(PRIMITIVES["astype"], source, dtype=dtype)
+
+
+@attach
+def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
+    if self.node is not None:
+        raise GradError(
+            "numpy: a tensor that takes part in a gradient would lose it. Use x.detach().numpy() on purpose."
+        )
+    return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+
+@attach
+def __deepcopy__(self, memo: dict) -> Tensor:
+    if not self.is_leaf:
+        raise GradError("deepcopy: this tensor was computed; its history cannot be copied. Use x.detach().clone().")
+    y = _rebuild(type(self), self.array.copy(), self.requires_grad)
+    y._grad = None if self._grad is None else wrap(self._grad.array.copy())
+    memo[id(self)] = y
+    return y
+
+
+@attach
+def __reduce__(self) -> tuple:
+    return _rebuild, (type(self), self.numpy(), self.requires_grad and self.is_leaf)
+
+
+@attach
+def __getitem__(self, key: Any) -> Tensor:
+    key, arrays = index(key)
+    return apply(PRIMITIVES["getitem"], self, *arrays, key=key)
+
+
+@attach
+def __len__(self) -> int:
+    if not self.shape:
+        raise DTypeError("len: a 0-d tensor has no length. Use .item() for its value.")
+    return self.shape[0]
+
+
+@attach
+def __iter__(self):
+    return (self[i] for i in range(len(self)))
+
+
+@attach
+def __contains__(self, value: Any) -> bool:
+    return bool(np.any(self.numpy() == (value.numpy() if isinstance(value, Tensor) else value)))
+
+
+@attach
+def __bool__(self) -> bool:
+    if self.size != 1:
+        raise ShapeError(
+            f"bool: the truth of {self.size} elements is ambiguous (shape {self.shape}). Use .any() or .all()."
+        )
+    return bool(self.item())
+
+
+@attach
+def __float__(self) -> float:
+    return float(self.item())
+
+
+@attach
+def __int__(self) -> int:
+    return int(self.item())
+
+
+@attach
+def __complex__(self) -> complex:
+    return complex(self.item())
+
+
+@attach
+def __index__(self) -> int:
+    if self.dtype.kind not in "iu":
+        raise DTypeError(f"index: only integers can index: got {self.dtype}.")
+    return int(self.item())
+
+
+@attach
+def __format__(self, spec: str) -> str:
+    return format(self.item() if spec and self.size == 1 else str(self), spec)
+
+
+@attach
+def __repr__(self) -> str:
+    text = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
+    if self.dtype not in (np.float32, np.int64, bool) or not self.size:
+        text += f", dtype={self.dtype}"
+    if type(self.array) is not ndarray:
+        text += f", backend={self.backend.name}"
+    if self.node is not None:
+        text += ", requires_grad=True" if self.is_leaf else f", from={self.node.name}"
+    return f"tensor({text})"
+
+
+def _rebuild(cls: type, array: Any, requires_grad: bool) -> Tensor:
+    y = new(cls)
+    y.array = array
+    y._grad = y.node = y.storage = y.source = None
+    if requires_grad:
+        y.node = leaf(y)
+    return y
