@@ -15,6 +15,8 @@ from . import functions as functions
 from . import gradients as _gradients  # noqa: F401  these four give Tensor its members
 from . import inplace as _inplace  # noqa: F401
 from . import methods as _methods  # noqa: F401
+from . import nn as nn
+from . import optim as optim
 from . import protocols as _protocols  # noqa: F401
 from . import random as random
 from ._version import __version__ as __version__

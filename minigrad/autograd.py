@@ -36,6 +36,11 @@ class Node:
         "shape",  # of the output; gradients are summed to it
     )
 
+    hooks: Any
+    owner: Any
+    edited: Any
+    part: Any
+
     def __init__(self, plan: Any, inputs: Sequence, saved: Any, params: dict, shape: Any, dtype: Any):
         self.plan, self.inputs, self.saved, self.params, self.shape, self.dtype = (
             plan,

@@ -242,4 +242,4 @@ def accumulate(t: Tensor, g: Any, rules: ArrayRules) -> None:
         t._grad.array = rules.add_to(t._grad.array, g)
 
 
-Tensor.backward = backward
+setattr(Tensor, "backward", backward)  # noqa: B010  declared in Tensor for type checkers

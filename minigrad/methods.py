@@ -83,14 +83,14 @@ for theirs, ours in {
     "masked_fill": functions.masked_fill,
 }.items():  # fmt: skip
     method(ours, theirs)
-for theirs, ours in {
+for spelling, primitive in {
     "unsqueeze": "expand_dims", "clone": "copy", "clamp": "clip", "mul": "multiply", "sub": "subtract", "div": "divide",
     "pow": "power", "mm": "matmul", "bmm": "matmul", "dot": "matmul", "neg": "negative",
     "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
 }.items():  # fmt: skip
-    setattr(Tensor, theirs, Lazy(ours, theirs, in_place=False))
-for theirs, ours in {"mul_": "multiply", "sub_": "subtract", "div_": "divide", "pow_": "power", "clamp_": "clip"}.items():
-    setattr(Tensor, theirs, Lazy(ours, theirs, in_place=True))
+    setattr(Tensor, spelling, Lazy(primitive, spelling, in_place=False))
+for spelling, primitive in {"mul_": "multiply", "sub_": "subtract", "div_": "divide", "pow_": "power", "clamp_": "clip"}.items():
+    setattr(Tensor, spelling, Lazy(primitive, spelling, in_place=True))
 for theirs, dtype in {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "bool": "bool",
 }.items():  # fmt: skip

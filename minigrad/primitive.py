@@ -311,10 +311,10 @@ def lazy_kernel(name: str, *, backend: str, when: Callable[..., bool], load: Cal
     """As `kernel`, but ``load()`` imports the implementation at its first use, so that registering costs nothing."""
     if name not in PRIMITIVES:
         raise ShapeError(f"kernel: there is no primitive named {name!r}. Declare it in minigrad/ops first.")
-    PRIMITIVES[name].kernels.setdefault(backend, []).append((when, load))
     p = PRIMITIVES[name]
-    for backend in p.impl:
-        backend.F.__dict__.pop(name, None)
+    p.kernels.setdefault(backend, []).append((when, load))
+    for resolved in p.impl:
+        resolved.F.__dict__.pop(name, None)
     p.impl.clear()
 
 

@@ -2,76 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from .backend import Backend, backend_of, get_backend
-from .convert import DTYPE_NAMES, as_array, index
-from .edits import written
+from .backend import Backend, get_backend
+from .convert import DTYPE_NAMES, index
 from .errors import DTypeError, GradError, ShapeError
-from .mode import MODE
 from .primitive import PRIMITIVES
 from .tensor import Tensor, apply, leaf, new, wrap
 
 
-def attach(member: Any) -> Any:
-    """Make this function or property a member of Tensor."""
-    setattr(Tensor, member.fget.__name__ if isinstance(member, property) else member.__name__, member)
+def attach(member: Callable) -> Callable:
+    """Make this function a method of Tensor."""
+    setattr(Tensor, member.__name__, member)
     return member
 
 
-@property
-def data(self) -> Tensor:
-    """This tensor outside the graph, sharing memory; assigning replaces the array and keeps the place in the graph."""
-    return self.detach()
-
-
 @attach
-@data.setter
-def data(self, value: Any) -> None:
-    array = as_array(value)
-    if self.node is not None and array.shape != self.node.shape:
-        raise ShapeError(
-            f"data: must keep the shape {self.shape} of a tensor that requires a gradient: got {array.shape}."
-        )
-    written(self, "data =")
-    self.array = array
-
-
-@attach
-@property
-def T(self) -> Tensor:
-    return apply(PRIMITIVES["permute_dims"], self)
-
-
-@attach
-@property
-def mT(self) -> Tensor:
-    return apply(PRIMITIVES["matrix_transpose"], self)
-
-
-@attach
-@property
-def backend(self) -> Backend:
-    return MODE.get().host if type(self.array) is ndarray else backend_of(self.array)
-
-
-@attach
-@property
-def device(self) -> str:
-    return "cpu" if type(self.array) is ndarray else self.backend.name
-
-
-@attach
-def numpy(self) -> ndarray:
+def numpy(self: Tensor) -> ndarray:
     """The values as a NumPy array (host tensors: sharing memory)."""
     return self.backend.to_host(self.array)
 
 
 @attach
-def item(self) -> Any:
+def item(self: Tensor) -> Any:
     """The only element, as a Python number."""
     if self.size != 1:
         raise ShapeError(f"item: needs exactly one element: got shape {self.shape}. Index or reduce first.")
@@ -79,12 +36,12 @@ def item(self) -> Any:
 
 
 @attach
-def tolist(self) -> Any:
+def tolist(self: Tensor) -> Any:
     return self.numpy().tolist()
 
 
 @attach
-def to(self, target: Any) -> Tensor:
+def to(self: Tensor, target: Any) -> Tensor:
     """On another backend ("cupy", "numpy", "cpu") or in another dtype. Gradients are carried back."""
     if isinstance(target, Tensor):
         return self.to(target.backend).astype(target.dtype)
@@ -103,7 +60,7 @@ def to(self, target: Any) -> Tensor:
 
 
 @attach
-def astype(self, dtype: Any) -> Tensor:
+def astype(self: Tensor, dtype: Any) -> Tensor:
     """In another dtype; a copy. From float to integer the gradient ends."""
     dtype = np.dtype(dtype)
     source = self if dtype.kind in "fc" or self.node is None else self.detach()
@@ -111,7 +68,7 @@ def astype(self, dtype: Any) -> Tensor:
 
 
 @attach
-def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
+def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> ndarray:
     if self.node is not None:
         raise GradError(
             "numpy: a tensor that takes part in a gradient would lose it. Use x.detach().numpy() on purpose."
@@ -120,7 +77,7 @@ def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
 
 
 @attach
-def __deepcopy__(self, memo: dict) -> Tensor:
+def __deepcopy__(self: Tensor, memo: dict) -> Tensor:
     if not self.is_leaf:
         raise GradError("deepcopy: this tensor was computed; its history cannot be copied. Use x.detach().clone().")
     y = _rebuild(type(self), self.array.copy(), self.requires_grad)
@@ -130,35 +87,35 @@ def __deepcopy__(self, memo: dict) -> Tensor:
 
 
 @attach
-def __reduce__(self) -> tuple:
+def __reduce__(self: Tensor) -> tuple:
     return _rebuild, (type(self), self.numpy(), self.requires_grad and self.is_leaf)
 
 
 @attach
-def __getitem__(self, key: Any) -> Tensor:
+def __getitem__(self: Tensor, key: Any) -> Tensor:
     key, arrays = index(key)
     return apply(PRIMITIVES["getitem"], self, *arrays, key=key)
 
 
 @attach
-def __len__(self) -> int:
+def __len__(self: Tensor) -> int:
     if not self.shape:
         raise DTypeError("len: a 0-d tensor has no length. Use .item() for its value.")
     return self.shape[0]
 
 
 @attach
-def __iter__(self):
+def __iter__(self: Tensor):
     return (self[i] for i in range(len(self)))
 
 
 @attach
-def __contains__(self, value: Any) -> bool:
+def __contains__(self: Tensor, value: Any) -> bool:
     return bool(np.any(self.numpy() == (value.numpy() if isinstance(value, Tensor) else value)))
 
 
 @attach
-def __bool__(self) -> bool:
+def __bool__(self: Tensor) -> bool:
     if self.size != 1:
         raise ShapeError(
             f"bool: the truth of {self.size} elements is ambiguous (shape {self.shape}). Use .any() or .all()."
@@ -167,34 +124,34 @@ def __bool__(self) -> bool:
 
 
 @attach
-def __float__(self) -> float:
+def __float__(self: Tensor) -> float:
     return float(self.item())
 
 
 @attach
-def __int__(self) -> int:
+def __int__(self: Tensor) -> int:
     return int(self.item())
 
 
 @attach
-def __complex__(self) -> complex:
+def __complex__(self: Tensor) -> complex:
     return complex(self.item())
 
 
 @attach
-def __index__(self) -> int:
+def __index__(self: Tensor) -> int:
     if self.dtype.kind not in "iu":
         raise DTypeError(f"index: only integers can index: got {self.dtype}.")
     return int(self.item())
 
 
 @attach
-def __format__(self, spec: str) -> str:
+def __format__(self: Tensor, spec: str) -> str:
     return format(self.item() if spec and self.size == 1 else str(self), spec)
 
 
 @attach
-def __repr__(self) -> str:
+def __repr__(self: Tensor) -> str:
     text = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
     if self.dtype not in (np.float32, np.int64, bool) or not self.size:
         text += f", dtype={self.dtype}"
@@ -206,7 +163,7 @@ def __repr__(self) -> str:
 
 
 def _rebuild(cls: type, array: Any, requires_grad: bool) -> Tensor:
-    y = new(cls)
+    y: Any = new(cls)
     y.array = array
     y._grad = y.node = y.storage = y.source = None
     if requires_grad:

@@ -54,7 +54,7 @@ class Generator:
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from what `get_state` returned."""
         self.manual_seed(state["seed"])
-        full = self._numpy.bit_generator.state
+        full: Any = self._numpy.bit_generator.state
         full["state"] = {k: np.array(state[k], np.uint64) for k in ("key", "counter")}
         full |= {"buffer": np.array(state["buffer"], np.uint64)} | {
             k: state[k] for k in ("buffer_pos", "has_uint32", "uinteger")

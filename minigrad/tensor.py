@@ -16,7 +16,7 @@ from numpy import ndarray
 from .autograd import Node
 from .backend import Backend, backend_of
 from .convert import FLOAT64, as_array, constant
-from .edits import Storage, link
+from .edits import Storage, link, written
 from .errors import DTypeError, GradError, ShapeError
 from .explain import explained
 from .mode import MODE, Mode
@@ -57,7 +57,8 @@ class Tensor:
     __array_ufunc__ = None  # ndarray + Tensor is Tensor.__radd__, not an object array
 
     array: Any  # the raw array
-    node: Node | None  # its place in the graph; None if no gradient passes
+    _grad: Any  # what .grad returns
+    node: Any  # its Node, the place in the graph; None if no gradient passes
     storage: Storage | None  # shared by all tensors over one buffer; made by the first view or in-place edit
     source: tuple | None  # for a view: (tensor viewed, primitive, keywords)
 
@@ -91,6 +92,7 @@ class Tensor:
     if TYPE_CHECKING:  # what the files above this one add: protocols, inplace, gradients, methods (one per primitive)
 
         def __getattr__(self, name: str) -> Any: ...
+        def backward(self, gradient: Any = None, *, retain_graph: Any = None, create_graph: bool = False) -> None: ...
         def __getitem__(self, key: Any) -> Tensor: ...
         def __setitem__(self, key: Any, value: Any) -> None: ...
         def __len__(self) -> int: ...
@@ -175,6 +177,35 @@ class Tensor:
         return self
 
     # -- data ------------------------------------------------------------------------------------------------------
+    @property
+    def data(self) -> Tensor:
+        """This tensor outside the graph, sharing memory. Assigning replaces the array and keeps the place in the graph."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = as_array(value)
+        if self.node is not None and array.shape != self.node.shape:
+            raise ShapeError(f"data: must keep the shape {self.shape} of a tensor with a gradient: got {array.shape}.")
+        written(self, "data =")
+        self.array = array
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802
+        return apply(PRIMITIVES["permute_dims"], self)
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802
+        return apply(PRIMITIVES["matrix_transpose"], self)
+
+    @property
+    def backend(self) -> Backend:
+        return MODE.get().host if type(self.array) is ndarray else backend_of(self.array)
+
+    @property
+    def device(self) -> str:
+        return "cpu" if type(self.array) is ndarray else self.backend.name
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.array.shape
@@ -271,8 +302,9 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
 
 def record(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, params: dict) -> Node | None:
     """The node of one application, holding what its rules need and nothing else."""
-    plan = prim.plans.get(key, 0)
-    if plan == 0:
+    try:
+        plan = prim.plans[key]
+    except KeyError:
         plan = prim.plan(key)
     if plan is None:
         return None

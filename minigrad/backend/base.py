@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -166,4 +167,8 @@ def _find_entry_points() -> None:
     from importlib.metadata import entry_points  # 20 ms that importing minigrad need not wait for
 
     for point in entry_points(group="minigrad.backends"):
-        _FACTORIES.setdefault(point.name, lambda point=point: point.load()())
+        _FACTORIES.setdefault(point.name, partial(_make, point))
+
+
+def _make(point: Any) -> Backend:
+    return point.load()()

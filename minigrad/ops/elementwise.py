@@ -244,6 +244,107 @@ gelu_tanh_backward = elementwise(
     kind="float",
     doc="dx = dy times the derivative of gelu_tanh.",
 )
+leaky_relu = elementwise(
+    "leaky_relu",
+    "where({x} > 0, {x}, {negative_slope} * {x})",
+    params={"negative_slope": 0.01},
+    kind="float",
+    domain="abs(x) > 1e-3",
+    x=lambda F, g, x, negative_slope: F.where(x > 0, g, negative_slope * g),
+    doc="y = x where x > 0, else negative_slope x. Maas et al. 2013, ICML.",
+)
+elu = elementwise(
+    "elu",
+    "where({x} > 0, {x}, {alpha} * expm1(minimum({x}, 0)))",
+    params={"alpha": 1.0},
+    kind="float",
+    domain="abs(x) > 1e-3",
+    x=lambda F, g, x, alpha: F.where(x > 0, g, g * alpha * F.exp(F.minimum(x, 0))),
+    doc="y = x where x > 0, else alpha (e**x - 1). Clevert et al. 2015, arXiv:1511.07289.",
+)
+celu = elementwise(
+    "celu",
+    "where({x} > 0, {x}, {alpha} * expm1(minimum({x}, 0) / {alpha}))",
+    params={"alpha": 1.0},
+    kind="float",
+    domain="abs(x) > 1e-3",
+    x=lambda F, g, x, alpha: F.where(x > 0, g, g * F.exp(F.minimum(x, 0) / alpha)),
+    doc="y = x where x > 0, else alpha (e**(x / alpha) - 1). Barron 2017, arXiv:1704.07483.",
+)
+selu = elementwise(
+    "selu",
+    "1.0507009873554805 * where({x} > 0, {x}, 1.6732632423543772 * expm1(minimum({x}, 0)))",
+    kind="float",
+    domain="abs(x) > 1e-3",
+    x=lambda F, g, x: 1.0507009873554805 * F.where(x > 0, g, g * 1.6732632423543772 * F.exp(F.minimum(x, 0))),
+    doc="y = s x where x > 0, else s a (e**x - 1): keeps mean 0, variance 1. Klambauer et al. 2017, arXiv:1706.02515.",
+)
+mish = elementwise(
+    "mish",
+    "{x} * tanh(softplus({x}))",
+    kind="float",
+    doc="y = x tanh(softplus(x)). Misra 2019, arXiv:1908.08681.",
+)
+hardtanh = elementwise(
+    "hardtanh",
+    "minimum(maximum({x}, {min_val}), {max_val})",
+    params={"min_val": -1.0, "max_val": 1.0},
+    domain="abs(abs(x) - 1) > 1e-3",
+    x=lambda F, g, x, min_val, max_val: F.where(F.logical_and(x > min_val, x < max_val), g, 0),
+    doc="y = x, at least min_val and at most max_val; the gradient at the bounds is 0, clip's is 1.",
+)
+hardsigmoid = elementwise(
+    "hardsigmoid",
+    "minimum(maximum({x} + 3, 0), 6) / 6",
+    kind="float",
+    domain="abs(abs(x) - 3) > 1e-3",
+    x=lambda F, g, x: F.where(F.logical_and(x > -3, x < 3), g / 6, 0),
+    doc="y = (x + 3) / 6, at least 0 and at most 1.",
+)
+hardswish = elementwise(
+    "hardswish",
+    "{x} * minimum(maximum({x} + 3, 0), 6) / 6",
+    kind="float",
+    domain="abs(abs(x) - 3) > 1e-3",
+    x=lambda F, g, x: F.where(x <= -3, 0, F.where(x < 3, g * (x / 3 + 0.5), g)),
+    doc="y = x hardsigmoid(x). Howard et al. 2019, arXiv:1905.02244.",
+)
+softsign = elementwise(
+    "softsign",
+    "{x} / (1 + abs({x}))",
+    kind="float",
+    domain="abs(x) > 1e-3",
+    x=lambda F, g, x: g / F.square(1 + F.abs(x)),
+    doc="y = x / (1 + |x|).",
+)
+tanhshrink = elementwise(
+    "tanhshrink", "{x} - tanh({x})", kind="float", x=lambda F, g, x: g * F.square(F.tanh(x)), doc="y = x - tanh x."
+)
+softshrink = elementwise(
+    "softshrink",
+    "where(abs({x}) > {lambd}, {x} - {lambd} * sign({x}), 0)",
+    params={"lambd": 0.5},
+    kind="float",
+    domain="abs(abs(x) - 0.5) > 1e-3",
+    x=lambda F, g, x, lambd: F.where(F.abs(x) > lambd, g, 0),
+    doc="y = x moved towards 0 by lambd, at most to 0.",
+)
+hardshrink = elementwise(
+    "hardshrink",
+    "where(abs({x}) > {lambd}, {x}, 0)",
+    params={"lambd": 0.5},
+    kind="float",
+    domain="abs(abs(x) - 0.5) > 1e-3",
+    x=lambda F, g, x, lambd: F.where(F.abs(x) > lambd, g, 0),
+    doc="y = x where |x| > lambd, else 0.",
+)
+log_sigmoid = elementwise(
+    "log_sigmoid",
+    "minimum({x}, 0) - log1p(exp(-abs({x})))",
+    kind="float",
+    x=lambda F, g, x: g * F.sigmoid(-x),
+    doc="y = ln(1 / (1 + e**-x)), without underflow.",
+)
 
 # ---- choice --------------------------------------------------------------------------------------------------------
 where = elementwise(

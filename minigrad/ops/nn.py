@@ -42,7 +42,7 @@ def softmax_backward(F, dy, p, *, axis):
 def log_softmax(F, x, *, axis):
     """y = x - ln(sum(e**x)) over `axis`, computed without forming small probabilities."""
     x = _shifted(F, x, axis)
-    return x - F.log(F.sum(F.exp(x), axis=axis, keepdims=True)) if x.shape else x
+    return x - F.log(F.sum(F.exp(x), axis=axis, keepdims=True)) if x.shape and 0 not in x.shape else x
 
 
 @log_softmax.rule("x")

@@ -81,7 +81,7 @@ def prod(F, x, *, axis=None, keepdims=False):
     n = count(x.shape, axis)
     x = F.reshape(F.permute_dims(x, axes=(*rest, *axes)), shape=(*(x.shape[i] for i in rest), n))  # (..., n)
     if n == 0:
-        return F.ones(shape=shape, dtype=x.dtype)
+        return F.reshape(F.sum(x, axis=-1), shape=shape) + 1  # the sum of nothing is 0
     while n > 1:
         half, odd = divmod(n, 2)
         y = x[..., :half] * x[..., half : 2 * half]
@@ -122,7 +122,7 @@ def logsumexp(F, x, *, axis=None, keepdims=False):
         top = F.max(x, axis=axis, keepdims=True)
         top = F.where(F.isfinite(top), top, 0)  # shift by the max: exp overflows above ~88 in float32
     else:
-        top = F.zeros(shape=with_ones(x.shape, axis), dtype=x.dtype)
+        top = F.sum(x, axis=axis, keepdims=True)  # of nothing: 0
     y = F.log(F.sum(F.exp(x - top), axis=axis, keepdims=True)) + top
     axes = axes_of("logsumexp", axis, len(x.shape))
     return y if keepdims else F.reshape(y, shape=tuple(n for i, n in enumerate(x.shape) if i not in axes))
