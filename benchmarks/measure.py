@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 
 
-def interleaved(contenders: dict[str, Callable[[], object]], *, rounds: int = 15, seconds: float = 0.05) -> dict[str, float]:
+def interleaved(
+    contenders: dict[str, Callable[[], object]], *, rounds: int = 15, seconds: float = 0.05
+) -> dict[str, float]:
     """Median seconds per call of each contender, warm; each turn repeats the call for about `seconds`."""
     calls = {}
     for name, f in contenders.items():
@@ -40,4 +42,6 @@ def machine() -> str:
 
     import numpy
 
-    return f"Python {platform.python_version()}, NumPy {numpy.__version__}, {platform.machine()}, {os.cpu_count()} cores"
+    return (
+        f"Python {platform.python_version()}, NumPy {numpy.__version__}, {platform.machine()}, {os.cpu_count()} cores"
+    )

@@ -44,12 +44,16 @@ def operations() -> dict[str, tuple]:
 def imports(rounds: int = 7) -> tuple[float, float]:
     """Median wall seconds of `import numpy` and `import minigrad` in fresh processes, in turn."""
     times: dict[str, list[float]] = {"numpy": [], "minigrad": []}
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # NumPy comes compiled: so must we
+    environment = {
+        k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"
+    }  # NumPy comes compiled: so must we
     subprocess.run([sys.executable, "-c", "import minigrad"], env=environment, check=True)
     for _ in range(rounds):
         for name, seen in times.items():
             code = f"import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"
-            done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+            )
             seen.append(float(done.stdout))
     return float(np.median(times["numpy"])), float(np.median(times["minigrad"]))
 
@@ -69,7 +73,10 @@ def main() -> None:
         print(f"{name:32s}{us['numpy']:8.2f}{us['minigrad']:10.2f}{us['minigrad'] - us['numpy']:8.2f}{torch_us}")
     numpy_s, minigrad_s = imports()
     figures["import"] = {"numpy": numpy_s, "minigrad": minigrad_s}
-    print(f"import numpy {numpy_s * 1e3:.0f} ms, import minigrad {minigrad_s * 1e3:.0f} ms, ratio {minigrad_s / numpy_s:.2f}")
+    print(
+        f"import numpy {numpy_s * 1e3:.0f} ms, import minigrad {minigrad_s * 1e3:.0f} ms, ratio "
+        f"{minigrad_s / numpy_s:.2f}"
+    )
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n")
 

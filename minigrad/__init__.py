@@ -7,6 +7,9 @@
 tensor([2., 4., 6.])
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 import numpy as _np
 
 from . import autograd as autograd
@@ -15,8 +18,6 @@ from . import functions as functions
 from . import gradients as _gradients  # noqa: F401  these four give Tensor its members
 from . import inplace as _inplace  # noqa: F401
 from . import methods as _methods  # noqa: F401
-from . import nn as nn
-from . import optim as optim
 from . import protocols as _protocols  # noqa: F401
 from . import random as random
 from ._version import __version__ as __version__
@@ -67,6 +68,10 @@ from .tensor import Tensor as Tensor
 from .tensor import apply as apply
 from .tensor import function as function
 
+if _TYPE_CHECKING:
+    from . import nn as nn
+    from . import optim as optim
+
 bool = _np.dtype("bool")
 int8, int16, int32, int64 = (_np.dtype(f"int{b}") for b in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (_np.dtype(f"uint{b}") for b in (8, 16, 32, 64))
@@ -77,6 +82,8 @@ inf, nan, pi, e, newaxis = float("inf"), float("nan"), _np.pi, _np.e, None
 
 def __getattr__(name: str):
     """Every public primitive is a function of this module, made at first use from its declaration."""
+    if name in ("nn", "optim"):  # loaded at first use: import minigrad stays light
+        return _import_module(f"{__name__}.{name}")
     return getattr(functions, name)
 
 

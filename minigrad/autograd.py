@@ -168,7 +168,8 @@ class Rules:
         primitive, F = node.plan.primitive, self.space(g)
         if node.saved is None:
             raise GradError(
-                f"backward: what {primitive.name} saved for its gradient was freed by an earlier backward() through the "
+                f"backward: what {primitive.name} saved for its gradient was freed by an earlier backward() "
+                f"through the "
                 "same graph. Pass retain_graph=True to all but the last, or run the forward again."
             )
         if primitive.outputs > 1:

@@ -82,6 +82,8 @@ def index(key: Any) -> tuple[tuple, list[Any]]:
             k = k.__index__()
         elif not (k is None or k is Ellipsis or isinstance(k, slice)):
             kind = type(k).__name__
-            raise DTypeError(f"getitem: an index is an integer, slice, None, ... or array of integers or booleans: got {kind}.")
+            raise DTypeError(
+                f"getitem: an index is an integer, slice, None, ... or array of integers or booleans: got {kind}."
+            )
         keys.append(k)
     return tuple(keys), arrays

@@ -1,4 +1,5 @@
-"""In-place edits: who shares a buffer, when it was last written, and the error when a gradient still needed the old value.
+"""In-place edits: who shares a buffer, when it was last written, and the error when a gradient still needed the old
+value.
 
 Every edit is stamped with the clock that also orders the graph (`autograd.tick`). A value saved by a node was
 overwritten if its buffer's last edit is later than the node: no version needs to be noted when a value is saved.
@@ -92,7 +93,8 @@ def check_output(node: Node) -> None:
 
 def refuse(node: Node, what: str, edit: Edit, version: int) -> None:
     raise GradError(
-        f"backward: {node.name} saved {what} for its gradient, at version {edit.version - 1} of the buffer, but {edit.op} at {edit.where} "
+        f"backward: {node.name} saved {what} for its gradient, at version {edit.version - 1} of the buffer, but "
+        f"{edit.op} at {edit.where} "
         f"overwrote it; it is at version {version} now. Edit a copy (x.clone()), or write the update out of place."
     )
 
@@ -104,7 +106,9 @@ def link(y: Any, x: Any, prim: Any, params: dict) -> None:
     """
     if prim is not None:
         base, array = y.array.base, x.array
-        if base is None or (base is not array and base is not array.base and not x.backend.shares_memory(array, y.array)):
+        if base is None or (
+            base is not array and base is not array.base and not x.backend.shares_memory(array, y.array)
+        ):
             return
     if x.storage is None:
         x.storage = Storage()

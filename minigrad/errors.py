@@ -79,7 +79,8 @@ class StateError(MinigradError, KeyError):
 class CheckError(MinigradError, AssertionError):
     """A gradient check failed: the rule and an independent computation disagree.
 
-    Fails: ``gradcheck`` of a function whose rule forgets a factor. Fix: the report names argument, index and likely mistake.
+    Fails: ``gradcheck`` of a function whose rule forgets a factor. Fix: the report names argument, index and likely
+    mistake.
     """
 
 

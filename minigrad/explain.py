@@ -1,4 +1,5 @@
-"""Which error to raise for a forward that failed. Nothing is checked on the way in: only a failure pays for its explanation."""
+"""Which error to raise for a forward that failed. Nothing is checked on the way in: only a failure pays for its
+explanation."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def explained(prim: Primitive, error: Exception, arrays: Sequence, params: dict)
         )
         if len(names) > 1:
             return BackendError(
-                f'{prim.name}: operands must be on one backend: got {" and ".join(names)}. Move one with .to("{names[0]}").'
+                f"{prim.name}: operands must be on one backend: got {' and '.join(names)}. Move one with "
+                f'.to("{names[0]}").'
             )
     specs = [a if hasattr(a, "shape") or a is None else Spec((), np.asarray(a).dtype) for a in arrays]
     try:

@@ -39,9 +39,9 @@ class Context:
 class Function:
     """Subclass with static methods ``forward(ctx, *args)`` and ``backward(ctx, *grads)``, and call ``apply(*args)``.
 
-    forward sees tensors without history and returns one tensor or a tuple; backward receives dL/doutput for every output and
-    returns dL/darg for every argument (None for those that are no tensors). Written in tensor operations, backward has
-    gradients of its own.
+    forward sees tensors without history and returns one tensor or a tuple; backward receives dL/doutput for every
+    output and returns dL/darg for every argument (None for those that are no tensors). Written in tensor operations,
+    backward has gradients of its own.
 
     >>> import minigrad as mg
     >>> class Cube(Function):
@@ -86,9 +86,7 @@ class Function:
         custom = Custom(cls, len(args), len(ys))
         # a saved output is held as its array, and an input as the caller's tensor, so that its history and edits count
         places = [next((k for k, y in enumerate(outputs) if y is s), None) for s in ctx._saved]
-        saved = tuple(
-            ys[k].array if k is not None else _original(s, args) for s, k in zip(ctx._saved, places)
-        )
+        saved = tuple(ys[k].array if k is not None else _original(s, args) for s, k in zip(ctx._saved, places))
         ctx._saved = ()
 
         def rule(F: Any, g: Any, saved: tuple) -> tuple:
@@ -98,7 +96,9 @@ class Function:
                 if k is not None and not raw and s is not None:
                     s.node = node if len(ys) == 1 else part(node, k)
             ctx._saved = tensors
-            grads = [d if d is None or isinstance(d, Tensor) else wrap(d) for d in (g if isinstance(g, tuple) else (g,))]
+            grads = [
+                d if d is None or isinstance(d, Tensor) else wrap(d) for d in (g if isinstance(g, tuple) else (g,))
+            ]
             try:
                 result = cls.backward(ctx, *grads)
             finally:
@@ -106,7 +106,8 @@ class Function:
             result = result if isinstance(result, tuple) else (result,)
             if len(result) != len(args):
                 raise GradError(
-                    f"{cls.__name__}: backward must return one gradient per argument of forward: it returned {len(result)} for "
+                    f"{cls.__name__}: backward must return one gradient per argument of forward: it returned "
+                    f"{len(result)} for "
                     f"{len(args)}. Return None for arguments without one."
                 )
             for i, (d, a) in enumerate(zip(result, args)):

@@ -138,13 +138,15 @@ def walk(
     for y, g in zip(outputs, grads, strict=True):
         if y.node is None:
             raise GradError(
-                "backward: this tensor does not depend on any that requires a gradient, or was computed under no_grad(). "
+                "backward: this tensor does not depend on any that requires a gradient, or was computed under "
+                "no_grad(). "
                 "Create the leaf with requires_grad=True and compute inside enable_grad()."
             )
         if g is None:
             if y.size != 1:
                 raise GradError(
-                    f"backward: only a scalar has a gradient by itself: this tensor is {y.shape}. Call .sum() or .mean() first, "
+                    f"backward: only a scalar has a gradient by itself: this tensor is {y.shape}. Call .sum() or "
+                    f".mean() first, "
                     "or pass gradient= (dL/dself, of that shape)."
                 )
             g = wrap(y.backend.xp.ones_like(y.array))
@@ -201,7 +203,8 @@ def grad(
             g = t.backend.xp.zeros_like(t.array)
         if g is None and not allow_unused:
             raise GradError(
-                f"grad: the outputs do not depend on input {i} (shape {t.shape}). Pass allow_unused=True to get None for it."
+                f"grad: the outputs do not depend on input {i} (shape {t.shape}). Pass allow_unused=True to get "
+                f"None for it."
             )
         results.append(g if g is None or isinstance(g, Tensor) else wrap(g))
     return tuple(results)
@@ -231,6 +234,7 @@ def backward(
         owner = node.owner()
         if owner is not None:
             accumulate(owner, g, rules)
+
 
 def accumulate(t: Tensor, g: Any, rules: ArrayRules) -> None:
     """t.grad += g; in place unless somebody may differentiate it."""

@@ -1,7 +1,7 @@
 """In-place edits of tensors: ``x[i] = v``, ``x += y``, ``out=``, with the right gradients.
 
-An edit is computed out of place, written into the buffer, and its history becomes the tensor's. If the tensor is a view, or
-has views, the others that share the buffer get the history that now is true of them.
+An edit is computed out of place, written into the buffer, and its history becomes the tensor's. If the tensor is a
+view, or has views, the others that share the buffer get the history that now is true of them.
 """
 
 from __future__ import annotations
@@ -55,12 +55,14 @@ def overwrite(self: Tensor, value: Tensor, op: str) -> Tensor:
     """Put `value`, computed out of place, into this tensor's buffer; its history becomes this tensor's."""
     if value.shape != self.shape:
         raise ShapeError(
-            f"{op}: in place, the shape must stay: the tensor is {self.shape}, the result {value.shape}. Write it out of place."
+            f"{op}: in place, the shape must stay: the tensor is {self.shape}, the result {value.shape}. Write it "
+            f"out of place."
         )
     before(self, op)
     if not np.can_cast(value.dtype, self.dtype, "same_kind"):
         raise DTypeError(
-            f"{op}: in place, the dtype must stay: the tensor is {self.dtype}, the result {value.dtype}. Write it out of place."
+            f"{op}: in place, the dtype must stay: the tensor is {self.dtype}, the result {value.dtype}. Write it "
+            f"out of place."
         )
     node = value.node
     if node is not None and value.dtype != self.dtype:
@@ -86,7 +88,8 @@ def before(t: Tensor, op: str) -> Tensor:
         root, chain = chain_of(t)
         if chain is not None and root.node is not None and root.is_leaf:
             raise GradError(
-                f"{op}: in place on a leaf that requires a gradient, whose value the gradient refers to. Update parameters "
+                f"{op}: in place on a leaf that requires a gradient, whose value the gradient refers to. Update "
+                f"parameters "
                 "under no_grad(), or edit a copy: x = x.clone()."
             )
     flags = getattr(t.array, "flags", None)
@@ -98,7 +101,8 @@ def before(t: Tensor, op: str) -> Tensor:
 
 
 def chain_of(t: Tensor) -> tuple[Tensor, tuple | None]:
-    """The tensor at the root of a view, and the way from there: ((primitive name, keywords), ...); None past a detach."""
+    """The tensor at the root of a view, and the way from there: ((primitive name, keywords), ...); None past a
+    detach."""
     chain: list = []
     detached = False
     while t.source is not None:

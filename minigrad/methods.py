@@ -89,7 +89,13 @@ for spelling, primitive in {
     "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
 }.items():  # fmt: skip
     setattr(Tensor, spelling, Lazy(primitive, spelling, in_place=False))
-for spelling, primitive in {"mul_": "multiply", "sub_": "subtract", "div_": "divide", "pow_": "power", "clamp_": "clip"}.items():
+for spelling, primitive in {
+    "mul_": "multiply",
+    "sub_": "subtract",
+    "div_": "divide",
+    "pow_": "power",
+    "clamp_": "clip",
+}.items():
     setattr(Tensor, spelling, Lazy(primitive, spelling, in_place=True))
 for theirs, dtype in {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "bool": "bool",

@@ -1,4 +1,5 @@
-"""The modes of a thread: recording or not, which host flavour computes, where new tensors are made, which float is default."""
+"""The modes of a thread: recording or not, which host flavour computes, where new tensors are made, which float is
+default."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Mode:
         return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
 
 
-MODE: ContextVar[Mode] = ContextVar("minigrad mode", default=Mode(get_backend("numba"), get_backend("numba"), True, np.dtype(np.float32)))
+INITIAL = Mode(get_backend("numba"), get_backend("numba"), True, np.dtype(np.float32))
+MODE: ContextVar[Mode] = ContextVar("minigrad mode", default=INITIAL)
 
 
 class _Setting(ContextDecorator):

@@ -95,6 +95,8 @@ class Plan:
 class Primitive:
     """An operation: forward, shape rule, gradient rules, and what tests and kernels need. See the module docstring."""
 
+    replaces = False  # the forward of an elementwise row is to be used even if the library has a function of its name
+
     def __init__(
         self,
         forward: Callable,
@@ -128,7 +130,9 @@ class Primitive:
         self.inputs = names[1:positional] + names[positional + keyword_only :][: self.variadic]  # after xp or F
         self.optional = set(names[positional - len(forward.__defaults__ or ()) : positional])
         given = forward.__kwdefaults__ or {}
-        self.defaults = {k: given.get(k, inspect.Parameter.empty) for k in names[positional : positional + keyword_only]}
+        self.defaults = {
+            k: given.get(k, inspect.Parameter.empty) for k in names[positional : positional + keyword_only]
+        }
         self.rules: dict[str, Rule] = {}
         self.plans: dict[int, Plan | None] = {}
         self.kernels: dict[str, list] = {}  # backend name -> [(when, load), ...], newest last
@@ -154,12 +158,13 @@ class Primitive:
         return inspect.cleandoc(self._doc)
 
     @cached_property
-    def Shapes(self) -> Any:  # noqa: N802
+    def Shapes(self) -> Any:
         """The named tuple that rules receive as `shapes`."""
         return namedtuple("Shapes", self.inputs)
 
     def rule(self, *of: str) -> Callable[[Callable], Primitive]:
-        """Decorator: the function is the gradient rule for the inputs named (several: it returns that many gradients)."""
+        """Decorator: the function is the gradient rule for the inputs named (several: it returns that many
+        gradients)."""
 
         def declare(function: Callable) -> Primitive:
             needs = function.__code__.co_varnames[: function.__code__.co_argcount]
@@ -212,7 +217,8 @@ class Primitive:
         return plan
 
     def ruled(self, live: Sequence[int], *, graph: bool) -> bool:
-        """True if rules serve all these inputs; one that reads a fused op's saves does not serve a recorded gradient."""
+        """True if rules serve all these inputs; one that reads a fused op's saves does not serve a recorded
+        gradient."""
         rules = [self.rules.get(self.input(i)) for i in live]
         return all(r is not None and not (graph and set(r.needs) & set(self.saves)) for r in rules)
 
@@ -257,7 +263,8 @@ def elementwise(
     complex_ok: bool = False,
     **rules: Callable | None,
 ) -> Primitive:
-    """Declare an elementwise primitive from its scalar text, e.g. ``"exp({x})"``, which may call any elementwise primitive.
+    """Declare an elementwise primitive from its scalar text, e.g. ``"exp({x})"``, which may call any elementwise
+    primitive.
 
     The inputs are the names in braces, in order of appearance, except those in ``params``, which become keywords.
     A backend uses its library's function of this name (``numpy.exp``), else the text, evaluated over arrays; a row
@@ -269,6 +276,7 @@ def elementwise(
     fields = list(dict.fromkeys(field for _, field, *_ in string.Formatter().parse(text) if field))
     inputs = [field for field in fields if field not in params]
     composed = forward is None and not no_gradient and not text.startswith(f"{name}(")
+    replaces = forward is not None
     if forward is None:  # "exp({x})" becomes  lambda F, x: F.exp(x)
         source = re.sub(r"([a-z_0-9]+)\(", r"F.\1(", text).format(**{f: f for f in fields})
         keywords = "".join(f", {k}={v!r}" for k, v in params.items())
@@ -285,6 +293,7 @@ def elementwise(
         no_gradient=no_gradient,
         complex_ok=complex_ok,
     )
+    p.replaces = replaces
     for of, rule in rules.items():
         if rule is not None:
             p.rule(of)(rule)
@@ -295,7 +304,8 @@ def elementwise(
 
 
 def kernel(name: str, *, backend: str, when: Callable[..., bool] = lambda *a, **k: True) -> Callable:
-    """Decorator: the function implements primitive `name` on `backend` for the calls that ``when(*arrays, **params)`` admits.
+    """Decorator: the function implements primitive `name` on `backend` for the calls that ``when(*arrays, **params)``
+    admits.
 
     The shape rule has run before, so a compiled kernel need not check bounds. The newest registration wins.
     """

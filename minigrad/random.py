@@ -1,8 +1,8 @@
 """Random tensors from seeded, counter-based generators.
 
-A `Generator` is a Philox stream (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3): its state is a key and
-a counter, a few integers that checkpoints can hold. Numbers are drawn on the host and moved, so that a seed gives the same
-values on every backend. Functions take ``generator=``; without it they share one, which `manual_seed` resets.
+A `Generator` is a Philox stream (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3): its state is a key
+and a counter, a few integers that checkpoints can hold. Numbers are drawn on the host and moved, so that a seed gives
+the same values on every backend. Functions take ``generator=``; without it they share one, which `manual_seed` resets.
 """
 
 from __future__ import annotations

@@ -147,11 +147,13 @@ class Tensor:
             return "grad is None: this tensor does not require a gradient. Create it with requires_grad=True."
         if not self.is_leaf and self.node.owner is None:
             return (
-                f"grad is None: this tensor was computed (by {self.node.name}), and only leaves keep gradients. Call .retain_grad() "
+                f"grad is None: this tensor was computed (by {self.node.name}), and only leaves keep gradients. "
+                f"Call .retain_grad() "
                 "on it before backward()."
             )
         return (
-            "grad is None: no backward() has reached this tensor. Was backward() called, on a result computed from it, outside "
+            "grad is None: no backward() has reached this tensor. Was backward() called, on a result computed from "
+            "it, outside "
             "no_grad, with no detach() in between, and after the last zero_grad()?"
         )
 
@@ -179,7 +181,8 @@ class Tensor:
     # -- data ------------------------------------------------------------------------------------------------------
     @property
     def data(self) -> Tensor:
-        """This tensor outside the graph, sharing memory. Assigning replaces the array and keeps the place in the graph."""
+        """This tensor outside the graph, sharing memory. Assigning replaces the array and keeps the place in the
+        graph."""
         return self.detach()
 
     @data.setter
@@ -191,11 +194,11 @@ class Tensor:
         self.array = array
 
     @property
-    def T(self) -> Tensor:  # noqa: N802
+    def T(self) -> Tensor:
         return apply(PRIMITIVES["permute_dims"], self)
 
     @property
-    def mT(self) -> Tensor:  # noqa: N802
+    def mT(self) -> Tensor:
         return apply(PRIMITIVES["matrix_transpose"], self)
 
     @property
@@ -230,7 +233,9 @@ class Tensor:
 def noded(t: Tensor, op: str) -> Node:
     """The node of a tensor that must have one."""
     if t.node is None:
-        raise GradError(f"{op}: this tensor does not require a gradient (shape {t.shape}). Create it with requires_grad=True.")
+        raise GradError(
+            f"{op}: this tensor does not require a gradient (shape {t.shape}). Create it with requires_grad=True."
+        )
     return t.node
 
 

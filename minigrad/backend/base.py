@@ -56,7 +56,7 @@ class Backend:
         return run
 
     def fallback(self, p: Primitive) -> Callable:
-        if p.inline and not p.defaults and (ufunc := getattr(self.xp, p.name, None)):
+        if p.inline and not p.defaults and not p.replaces and (ufunc := getattr(self.xp, p.name, None)):
             return ufunc
         library = self.F if p.fused else self.xp
         forward = p.forward
@@ -84,7 +84,12 @@ class Functions:
         return self._backend.xp.ones(shape, dtype)
 
 
-REFUSED = (AttributeError, TypeError, IndexError, ValueError)  # `when` met a Python number, or an axis that is not there
+REFUSED = (
+    AttributeError,
+    TypeError,
+    IndexError,
+    ValueError,
+)  # `when` met a Python number, or an axis that is not there
 
 
 def _choosing(p: Primitive, kernels: list, fallback: Callable) -> Callable:
@@ -122,7 +127,8 @@ _BY_TYPE: dict[type, Backend] = {}
 
 
 def register(backend: Backend | Callable[[], Backend], name: str | None = None) -> None:
-    """Make a backend known. A function (with `name`) is called at first use and may raise BackendError with the reason."""
+    """Make a backend known. A function (with `name`) is called at first use and may raise BackendError with the
+    reason."""
     if isinstance(backend, Backend):
         _BACKENDS[backend.name] = backend
         _BY_TYPE.setdefault(backend.array, backend)

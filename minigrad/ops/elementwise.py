@@ -168,8 +168,8 @@ atan2 = elementwise(
     "atan2({a}, {b})",
     kind="float",
     domain="abs(a) + abs(b) > 0.1",
-    a=lambda g, a, b: g * b / (a * a + b * b),
-    b=lambda g, a, b: -g * a / (a * a + b * b),
+    a=lambda F, g, a, b: g * (b / F.hypot(a, b)) / F.hypot(a, b),  # a**2 + b**2 would overflow above 1e19 in float32
+    b=lambda F, g, a, b: -g * (a / F.hypot(a, b)) / F.hypot(a, b),
     doc="y = the angle of the point (b, a), from -pi to pi.",
 )
 sinh = elementwise(
@@ -322,7 +322,7 @@ tanhshrink = elementwise(
 )
 softshrink = elementwise(
     "softshrink",
-    "where(abs({x}) > {lambd}, {x} - {lambd} * sign({x}), 0)",
+    "where(abs({x}) <= {lambd}, 0, {x} - {lambd} * sign({x}))",
     params={"lambd": 0.5},
     kind="float",
     domain="abs(abs(x) - 0.5) > 1e-3",
@@ -331,9 +331,8 @@ softshrink = elementwise(
 )
 hardshrink = elementwise(
     "hardshrink",
-    "where(abs({x}) > {lambd}, {x}, 0)",
+    "where(abs({x}) <= {lambd}, 0, {x})",
     params={"lambd": 0.5},
-    kind="float",
     domain="abs(abs(x) - 0.5) > 1e-3",
     x=lambda F, g, x, lambd: F.where(F.abs(x) > lambd, g, 0),
     doc="y = x where |x| > lambd, else 0.",
@@ -357,25 +356,25 @@ where = elementwise(
 )
 
 
-def winner(F, g, a, b, ahead):
-    """g where a is ahead of b, half of it where they tie."""
-    return F.where(F.equal(a, b), 0.5 * g, F.where(ahead, g, 0))
+def winner(F, g, a, b, behind):
+    """0 where a is behind b, half of g where they tie, else g: a NaN, which is the result, receives it too."""
+    return F.where(F.equal(a, b), 0.5 * g, F.where(behind, 0, g))
 
 
 maximum = elementwise(
     "maximum",
     "maximum({a}, {b})",
     domain="abs(a - b) > 1e-3",
-    a=lambda F, g, a, b: winner(F, g, a, b, F.greater(a, b)),
-    b=lambda F, g, a, b: winner(F, g, a, b, F.greater(b, a)),
+    a=lambda F, g, a, b: winner(F, g, a, b, F.less(a, b)),
+    b=lambda F, g, a, b: winner(F, g, a, b, F.less(b, a)),
     doc="y = the larger of a and b, NaN if either is; equal inputs share the gradient.",
 )
 minimum = elementwise(
     "minimum",
     "minimum({a}, {b})",
     domain="abs(a - b) > 1e-3",
-    a=lambda F, g, a, b: winner(F, g, a, b, F.less(a, b)),
-    b=lambda F, g, a, b: winner(F, g, a, b, F.less(b, a)),
+    a=lambda F, g, a, b: winner(F, g, a, b, F.greater(a, b)),
+    b=lambda F, g, a, b: winner(F, g, a, b, F.greater(b, a)),
     doc="y = the smaller of a and b, NaN if either is; equal inputs share the gradient.",
 )
 

@@ -1,4 +1,5 @@
-"""Reading and writing parts of arrays. Every reader has a writer as its adjoint, so the pairs below close under gradients."""
+"""Reading and writing parts of arrays. Every reader has a writer as its adjoint, so the pairs below close under
+gradients."""
 
 import itertools
 
@@ -58,7 +59,8 @@ def _whole(k):
     complex_ok=True,
 )
 def getitem(xp, x, *arrays, key):
-    """y = x[key]: slices, integers, None and ... give a view; index arrays and masks a copy. g returns to the places read."""
+    """y = x[key]: slices, integers, None and ... give a view; index arrays and masks a copy. g returns to the places
+    read."""
     return x[filled(key, arrays)]
 
 
@@ -91,7 +93,8 @@ def scatter(xp, v, *arrays, key, shape):
 
 
 def add_rows(xp, y, index, v):
-    """y[index[i]] += v[i], by sorting: rows with the same target become one sum. y: (N, ...), v: (*index.shape, ...)."""
+    """y[index[i]] += v[i], by sorting: rows with the same target become one sum. y: (N, ...), v: (*index.shape,
+    ...)."""
     index, v = index.reshape(-1), v.reshape((-1, *y.shape[1:]))
     if not index.size:
         return
@@ -188,7 +191,8 @@ def _along(op, x, indices, *, axis=-1):
     complex_ok=True,
 )
 def take_along_axis(xp, x, indices, *, axis=-1):
-    """y[..., i, ...] = x[..., indices[..., i, ...], ...] along `axis`: one index per element. indices: as many axes as x."""
+    """y[..., i, ...] = x[..., indices[..., i, ...], ...] along `axis`: one index per element. indices: as many axes
+    as x."""
     return xp.take_along_axis(x, indices, axis)
 
 
@@ -198,7 +202,9 @@ def _(F, g, indices, shapes, axis):
 
 
 @primitive(
-    shape=lambda op, v, indices, *, axis, size: Spec(tuple(size if i == axis % len(v.shape) else n for i, n in enumerate(v.shape)), v.dtype),
+    shape=lambda op, v, indices, *, axis, size: Spec(
+        tuple(size if i == axis % len(v.shape) else n for i, n in enumerate(v.shape)), v.dtype
+    ),
     samples=(case((3, 2), ints((3, 2), 4), axis=1, size=4), case((2, 4), ints((2, 4), 3), axis=0, size=3)),
     complex_ok=True,
 )  # fmt: skip
@@ -225,7 +231,8 @@ def _windowed(op, x, *, size, stride, dilation):
     reach = tuple((k - 1) * d + 1 for k, d in zip(size, dilation))
     if len(spatial) < len(size) or any(n < r for n, r in zip(spatial, reach)):
         raise ShapeError(
-            f"{op}: the window must fit: window {tuple(size)} with dilation {tuple(dilation)} reaches over {reach}, x (padded) is {tuple(x.shape)}."
+            f"{op}: the window must fit: window {tuple(size)} with dilation {tuple(dilation)} reaches over "
+            f"{reach}, x (padded) is {tuple(x.shape)}."
         )
     outs = tuple((n - r) // s + 1 for n, r, s in zip(spatial, reach, stride))
     return Spec((*x.shape[: -len(size)], *outs, *size), x.dtype)
@@ -241,8 +248,8 @@ def _windowed(op, x, *, size, stride, dilation):
     complex_ok=True,
 )
 def windows(xp, x, *, size, stride, dilation):
-    """All windows over the last len(size) axes: (..., H, W) to (..., OH, OW, KH, KW), OH = (H - (KH-1) dilation - 1) // stride + 1.
-    A read-only view."""
+    """All windows over the last len(size) axes: (..., H, W) to (..., OH, OW, KH, KW), OH = (H - (KH-1) dilation - 1)
+    // stride + 1. A read-only view."""
     n = len(size)
     reach = tuple((k - 1) * d + 1 for k, d in zip(size, dilation))
     y = xp.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(x.ndim - n, x.ndim)))
@@ -263,7 +270,8 @@ def _(F, g, shapes, size, stride, dilation):
     complex_ok=True,
 )
 def fold_windows(xp, v, *, shape, size, stride, dilation):
-    """The windows added up where they overlap: (..., OH, OW, KH, KW) to `shape` = (..., H, W). The adjoint of windows."""
+    """The windows added up where they overlap: (..., OH, OW, KH, KW) to `shape` = (..., H, W). The adjoint of
+    windows."""
     n = len(size)
     y = xp.zeros(shape, v.dtype)
     outs = v.shape[-2 * n : -n]

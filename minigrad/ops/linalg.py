@@ -27,9 +27,17 @@ def _product(op, a, b):
 
 @primitive(
     shape=_product,
-    samples=(case((2, 3), (3, 4)), case((3,), (3,)), case((2, 3), (3,)), case((3,), (2, 3, 4)), case((2, 1, 2, 3), (2, 3, 2)), case((2, 3, 4), (4, 2)), case((2, 0), (0, 3))),
+    samples=(
+        case((2, 3), (3, 4)),
+        case((3,), (3,)),
+        case((2, 3), (3,)),
+        case((3,), (2, 3, 4)),
+        case((2, 1, 2, 3), (2, 3, 2)),
+        case((2, 3, 4), (4, 2)),
+        case((2, 0), (0, 3)),
+    ),
     complex_ok=True,
-)  # fmt: skip
+)
 def matmul(xp, a, b):
     """y = a b, the matrix product of the last two axes: (..., M, K), (..., K, N) to (..., M, N); a vector counts as a
     row at the left and a column at the right. The gradients are g b.mT and a.mT g."""
@@ -75,8 +83,10 @@ def _linear(op, x, weight, bias=None):
         raise ShapeError(f"{op}: weight must be (out features, in features): got {tuple(weight.shape)}.")
     if not x.shape or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            f"{op}: the last axis of x must be the layer's in_features: x is {tuple(x.shape)}, weight is {tuple(weight.shape)}, "
-            f"{x.shape[-1] if x.shape else 'no axis'} != {weight.shape[1]}. Reshape or flatten x to (..., {weight.shape[1]})."
+            f"{op}: the last axis of x must be the layer's in_features: x is {tuple(x.shape)}, weight is "
+            f"{tuple(weight.shape)}, "
+            f"{x.shape[-1] if x.shape else 'no axis'} != {weight.shape[1]}. Reshape or flatten x to (..., "
+            f"{weight.shape[1]})."
         )
     if bias is not None and tuple(bias.shape) not in ((), (1,), (weight.shape[0],)):
         raise ShapeError(f"{op}: bias must be (out features,) = ({weight.shape[0]},): got {tuple(bias.shape)}.")

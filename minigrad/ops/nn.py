@@ -62,7 +62,8 @@ def _layer_norm_shape(op, x, weight=None, bias=None, *, ndim=1, eps=1e-5):
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and tuple(p.shape) != normalized:
             raise ShapeError(
-                f"{op}: {name} must have the shape of the last {ndim} axes of x: {name} is {tuple(p.shape)}, x is {tuple(x.shape)}."
+                f"{op}: {name} must have the shape of the last {ndim} axes of x: {name} is {tuple(p.shape)}, x is "
+                f"{tuple(x.shape)}."
             )
     return Spec(tuple(x.shape), result_dtype("float", x))
 
@@ -128,7 +129,8 @@ def per_channel(F, v, x):
 )
 def batch_norm(F, x, weight=None, bias=None, *, eps=1e-5):
     """y = (x - mean) / sqrt(var + eps) * weight + bias, mean and biased variance over all axes but axis 1.
-    x: (B, C, ...); weight, bias: (C,) or None; returns y, mean (C,), var (C,). Ioffe, Szegedy 2015, arXiv:1502.03167."""
+    x: (B, C, ...); weight, bias: (C,) or None; returns y, mean (C,), var (C,). Ioffe, Szegedy 2015,
+    arXiv:1502.03167."""
     axes = (0, *range(2, len(x.shape)))
     mean = F.mean(x, axis=axes)  # (C,)
     xc = x - per_channel(F, mean, x)
@@ -174,11 +176,13 @@ def _conv_shape(op, x, weight, *, stride, padding, dilation, groups):
     names = "(B, C, " + ", ".join("DHW"[3 - n :]) + ")" if 1 <= n <= 3 else "(B, C, ...)"
     if len(x.shape) != n + 2:
         raise ShapeError(
-            f"{op}: x must be {names} for a weight of shape {tuple(weight.shape)}: got {tuple(x.shape)}. Add the batch axis with x[None]."
+            f"{op}: x must be {names} for a weight of shape {tuple(weight.shape)}: got {tuple(x.shape)}. Add the "
+            f"batch axis with x[None]."
         )
     if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         raise ShapeError(
-            f"{op}: channels must agree: x has {x.shape[1]}, weight {tuple(weight.shape)} with groups={groups} takes {weight.shape[1] * groups}"
+            f"{op}: channels must agree: x has {x.shape[1]}, weight {tuple(weight.shape)} with groups={groups} "
+            f"takes {weight.shape[1] * groups}"
             + (
                 f", and groups must divide the {weight.shape[0]} output channels."
                 if weight.shape[0] % max(groups, 1)
@@ -188,7 +192,8 @@ def _conv_shape(op, x, weight, *, stride, padding, dilation, groups):
     outs = tuple(conv_out(*args) for args in zip(x.shape[2:], weight.shape[2:], stride, padding, dilation))
     if any(o < 1 for o in outs):
         raise ShapeError(
-            f"{op}: the kernel must fit: kernel {tuple(weight.shape[2:])} with dilation {tuple(dilation)} on x {tuple(x.shape)} with padding {tuple(padding)}. Pad more, or use a smaller kernel."
+            f"{op}: the kernel must fit: kernel {tuple(weight.shape[2:])} with dilation {tuple(dilation)} on x "
+            f"{tuple(x.shape)} with padding {tuple(padding)}. Pad more, or use a smaller kernel."
         )
     return Spec((x.shape[0], weight.shape[0], *outs), result_dtype("same", x, weight))
 
@@ -232,8 +237,9 @@ UNEVEN = {"stride": (2, 1), "padding": (0, 1), "dilation": (1, 2), "groups": 2}
     complex_ok=True,
 )
 def convolution(xp, x, weight, *, stride, padding, dilation, groups):
-    """y[b, o, i, j] = sum over c, k, l of w[o, c, k, l] x[b, c, i stride + k dilation - padding, ...] (cross-correlation).
-    x: (B, C, H, W), weight: (O, C/groups, KH, KW); y: (B, O, OH, OW). One tuple entry per spatial axis."""
+    """y[b, o, i, j] = sum over c, k, l of w[o, c, k, l] x[b, c, i stride + k dilation - padding, ...]
+    (cross-correlation). x: (B, C, H, W), weight: (O, C/groups, KH, KW); y: (B, O, OH, OW). One tuple entry per
+    spatial axis."""
     cols, outs = _conv_windows(xp, x, weight.shape[2:], stride, padding, dilation, groups)
     w = weight.reshape((groups, weight.shape[0] // groups, _size(weight.shape[1:])))  # (G, O/G, C/G * KH * KW)
     y = xp.matmul(cols, xp.swapaxes(w, 1, 2))  # (B, G, OH * OW, O/G)
@@ -265,7 +271,8 @@ def _(F, g, x, shapes, stride, padding, dilation, groups):
     complex_ok=True,
 )
 def convolution_input(xp, dy, weight, *, size, stride, padding, dilation, groups):
-    """The gradient of convolution for x, which is also the transposed convolution. dy: (B, O, OH, OW); result (B, C, *size)."""
+    """The gradient of convolution for x, which is also the transposed convolution. dy: (B, O, OH, OW); result (B, C,
+    *size)."""
     kernel, outs, b = weight.shape[2:], dy.shape[2:], dy.shape[0]
     w = weight.reshape((groups, weight.shape[0] // groups, _size(weight.shape[1:])))
     dy = xp.swapaxes(dy.reshape((b, groups, dy.shape[1] // groups, _size(outs))), 2, 3)  # (B, G, OH * OW, O/G)
@@ -347,7 +354,8 @@ def _pool_shape(op, x, *, size, stride, padding, dilation):
     outs = tuple(conv_out(*args) for args in zip(x.shape[-n:], size, stride, padding, dilation))
     if any(o < 1 for o in outs):
         raise ShapeError(
-            f"{op}: the window must fit: window {tuple(size)} on x {tuple(x.shape)} with padding {tuple(padding)}. Use a smaller window."
+            f"{op}: the window must fit: window {tuple(size)} on x {tuple(x.shape)} with padding {tuple(padding)}. "
+            f"Use a smaller window."
         )
     return Spec((*x.shape[:-n], *outs), x.dtype)
 
@@ -363,7 +371,8 @@ def _pool_shape(op, x, *, size, stride, padding, dilation):
 )
 def max_pool(xp, x, *, size, stride, padding, dilation):
     """The largest element of each window over the last len(size) axes, and its flat position among them (the first if
-    several; a NaN counts as largest). x: (B, C, H, W); y and positions (int64): (B, C, OH, OW). Padding counts as -inf."""
+    several; a NaN counts as largest). x: (B, C, H, W); y and positions (int64): (B, C, OH, OW). Padding counts as
+    -inf."""
     n = len(size)
     spatial = x.shape[-n:]
     lowest = -xp.inf if x.dtype.kind == "f" else xp.iinfo(x.dtype).min

@@ -48,7 +48,8 @@ def _(F, g, shapes, axis):
 
 @fused(shape=reduced, kind="float", samples=(*CASES[:3], case((3, 4), axis=1, correction=1)), complex_ok=True)
 def var(F, x, *, axis=None, correction=0, keepdims=False):
-    """y = sum((x - mean(x))**2) / (n - correction) over `axis`. correction: 0 for the population, 1 for a sample of it."""
+    """y = sum((x - mean(x))**2) / (n - correction) over `axis`. correction: 0 for the population, 1 for a sample of
+    it."""
     centred = x - F.mean(x, axis=axis, keepdims=True)  # (..., 1, ...) subtracted from each
     return F.sum(F.square(centred), axis=axis, keepdims=keepdims) / _degrees(x.shape, axis, correction)
 
@@ -72,7 +73,8 @@ def std(F, x, *, axis=None, correction=0, keepdims=False):
 
 @fused(shape=reduced, samples=(*CASES, case((5,)), case((0, 2), axis=0)), complex_ok=True)
 def prod(F, x, *, axis=None, keepdims=False):
-    """y = the product over `axis`. Multiplies halves, so that the gradient of any order is right where elements are 0."""
+    """y = the product over `axis`. Multiplies halves, so that the gradient of any order is right where elements are
+    0."""
     axes = axes_of("prod", axis, len(x.shape))
     shape = with_ones(x.shape, axis) if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
     if x.dtype.kind in "biu":

@@ -22,7 +22,8 @@ def _reshaped(op, x, *, shape):
         shape = tuple(size // known if n == -1 else n for n in shape)
     if size_of(shape) != size or min(shape, default=0) < 0:
         raise ShapeError(
-            f"{op}: the number of elements must stay: {tuple(x.shape)} has {size}, {shape} asks for {known if -1 in shape else size_of(shape)}. Use -1 for one length to have it inferred."
+            f"{op}: the number of elements must stay: {tuple(x.shape)} has {size}, {shape} asks for "
+            f"{known if -1 in shape else size_of(shape)}. Use -1 for one length to have it inferred."
         )
     return Spec(shape, x.dtype)
 
@@ -135,7 +136,8 @@ def _broadcast_to(op, x, *, shape):
     complex_ok=True,
 )
 def broadcast_to(xp, x, *, shape):
-    """x repeated along its axes of length 1 and new axes at the left. A read-only view. The gradients of the copies add up."""
+    """x repeated along its axes of length 1 and new axes at the left. A read-only view. The gradients of the copies
+    add up."""
     return xp.broadcast_to(x, shape)
 
 
@@ -185,7 +187,8 @@ def _concatenated(op, *xs, axis=0):
 
 @primitive(shape=_concatenated, samples=(case((2, 3), (4, 3)), case((2, 3), (2, 1), (2, 0), axis=-1)), complex_ok=True)
 def concat(xp, *xs, axis=0):
-    """The arrays one after the other along an existing `axis`; the other lengths must agree. Each receives its part of g."""
+    """The arrays one after the other along an existing `axis`; the other lengths must agree. Each receives its part
+    of g."""
     return xp.concatenate(xs, axis=axis)
 
 
@@ -239,7 +242,8 @@ def _(F, g, axis):
     complex_ok=True,
 )
 def roll(xp, x, *, shift, axis=None):
-    """Elements moved by `shift` along `axis`, those that fall off coming in at the other end; None rolls the flat array."""
+    """Elements moved by `shift` along `axis`, those that fall off coming in at the other end; None rolls the flat
+    array."""
     return xp.roll(x, shift, axis=axis)
 
 

@@ -26,8 +26,9 @@ def erf_small(t):
 def erfc_middle(z):
     """e**(z**2) erfc(z) for 0.47 <= z <= 4."""
     return horner(
-        z, 2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1, 2.98635138197400131e2,
-        8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3,
+        z, 2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1,
+        2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
+        1.23033935479799725e3,
     ) / horner(
         z, 1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
         3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3,
@@ -58,7 +59,8 @@ def erfc_positive(xp, z):
 
 
 def erf_forward(xp, x):
-    """Cody 1969, Rational Chebyshev approximations for the error function, Math. Comp. 23: relative error below 1e-15."""
+    """Cody 1969, Rational Chebyshev approximations for the error function, Math. Comp. 23: relative error below
+    1e-15."""
     z = xp.abs(x)
     small = xp.minimum(z, 0.46875)
     return xp.where(
