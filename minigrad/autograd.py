@@ -157,7 +157,7 @@ class Rules:
     def __init__(self, F: Any, *, graph: bool):
         self.F, self.graph = F, graph  # graph: is the gradient itself recorded?
         self.add_to: Callable = operator.add if graph else operator.iadd
-        self.handed: list[Any] = []  # what leaves have received: no two of them may share a buffer
+        self.handed: dict[int, Any] = {}  # what leaves have received: no two of them may share a buffer
 
     def space(self, g: Any) -> Any:
         """The primitives for this gradient; on arrays, those of its device."""
@@ -165,22 +165,21 @@ class Rules:
 
     def pull(self, node: Node, g: Any, useful: set[Node] | None) -> Iterable[tuple[Node, Any]]:
         """Run the rules of one node: yields (input node, dL/dinput), in the input's shape and dtype."""
-        primitive, F = node.plan.primitive, self.space(g)
+        plan, inputs, F = node.plan, node.inputs, self.space(g)
+        primitive = plan.primitive
         if node.saved is None:
             raise GradError(
-                f"backward: what {primitive.name} saved for its gradient was freed by an earlier backward() "
-                f"through the "
+                f"backward: what {primitive.name} saved for its gradient was freed by an earlier backward() through the "
                 "same graph. Pass retain_graph=True to all but the last, or run the forward again."
             )
         if primitive.outputs > 1:
             zeros = zip(g, node.shape, node.dtype)
             g = tuple(F.zeros(shape=s, dtype=d) if p is None and d.kind in "fc" else p for p, s, d in zeros)
         values = {**primitive.defaults, **node.params, "F": F, "g": g}
-        for name, saved in zip(node.plan.names, node.saved):
+        for name, saved in zip(plan.names, node.saved):
             values[name] = self.operand(name, saved, node)
-        live = [i for i, p in enumerate(node.inputs) if p is not None and (useful is None or p in useful)]
-        for i, g_input in self.gradients(node, g, values, live):
-            parent = node.inputs[i]
+        for i, g_input in self.gradients(node, g, values, useful):
+            parent = inputs[i]
             if parent is None or g_input is None:
                 continue
             if g_input.shape != parent.shape:  # the input was broadcast: its copies' gradients add up
@@ -191,30 +190,31 @@ class Rules:
                 g_input = F.copy(g_input)
             yield parent, g_input
 
-    def gradients(self, node: Node, g: Any, values: dict[str, Any], live: list[int]) -> Iterable[tuple[int, Any]]:
-        """(position, dL/dinput in the broadcast shape) for the live inputs, by rule or through the body."""
-        primitive, rules = node.plan.primitive, node.plan.rules
-        if primitive.fused and not primitive.ruled(live, graph=self.graph):
-            yield from zip(live, self.through_body(node, g, values, live))
-            return
-        done: set[int] = set()
-        for rule, positions in rules:
-            asked = [i for i in positions if i in live]
-            if asked:
-                done.update(asked)
-                values["i"] = asked[0]
+    def gradients(self, node: Node, g: Any, values: dict[str, Any], useful: set[Node] | None) -> list[tuple[int, Any]]:
+        """[(position, dL/dinput in the broadcast shape)] for the inputs that take part, by rule or through the body."""
+        plan, inputs = node.plan, node.inputs
+        if plan.body[self.graph]:
+            live = [i for i, p in enumerate(inputs) if p is not None and (useful is None or p in useful)]
+            return list(zip(live, self.through_body(node, g, values, live)))
+        found: list[tuple[int, Any]] = []
+        for rule, positions, places in plan.steps:
+            if useful is None or any(inputs[i] in useful for i in positions):
+                values["i"] = positions[0]
                 result = rule.function(*[values[name] for name in rule.needs])
-                yield from zip(
-                    asked, [result[rule.of.index(primitive.input(i))] for i in asked] if len(rule.of) > 1 else [result]
+                found += (
+                    [(positions[0], result)] if places is None else [(i, result[k]) for i, k in zip(positions, places)]
                 )
-        if missing := sorted(set(live) - done):
-            raise GradError(
-                f"backward: {primitive.name} has no gradient for {primitive.input(missing[0])}: "
-                f"{primitive.no_gradient or 'no rule is declared'}. Use .detach() where it should count as a constant."
-            )
+        for i in plan.missing:
+            if useful is None or inputs[i] in useful:
+                p = plan.primitive
+                raise GradError(
+                    f"backward: {p.name} has no gradient for {p.input(i)}: {p.no_gradient or 'no rule is declared'}. "
+                    "Use .detach() where it should count as a constant."
+                )
+        return found
 
     def shared(self, g: Any, values: dict[str, Any]) -> bool:
         """True if somebody else may hold the buffer of `g`: a view, a saved value, the incoming g, another leaf's."""
-        mine = getattr(g, "base", None) is None and not any(g is other for other in (*values.values(), *self.handed))
-        self.handed.append(g)
-        return not mine
+        mine = getattr(g, "base", None) is None and id(g) not in self.handed
+        self.handed[id(g)] = g  # held, so that no later array gets its id
+        return not (mine and all(g is not other for other in values.values()))

@@ -12,7 +12,7 @@ from .autograd import Node
 from .convert import as_array
 from .errors import GradError
 from .mode import MODE, no_grad
-from .primitive import Plan, Rule
+from .primitive import Plan, Rule, Step
 from .tensor import Tensor, part, wrap
 
 
@@ -121,7 +121,8 @@ class Function:
             return result if len(args) > 1 else result[0]
 
         live = tuple(i for i, p in enumerate(parents) if p is not None)
-        plan = Plan(custom, ((Rule(custom.inputs, rule, ("F", "g", "saved")), live),), ("saved",), lambda v: v)
+        step = Step(Rule(custom.inputs, rule, ("F", "g", "saved")), live, live if len(args) > 1 else None)
+        plan = Plan(custom, (step,), ("saved",), lambda v: v)
         node = Node(plan, parents, (saved,), {}, ys[0].shape, ys[0].dtype)
         if len(ys) > 1:
             node.shape, node.dtype = tuple(y.shape for y in ys), tuple(y.dtype for y in ys)

@@ -79,16 +79,34 @@ class Rule(NamedTuple):
     needs: tuple[str, ...]
 
 
+class Step(NamedTuple):
+    """One rule to run: for the inputs at these positions, which are at these places of what it returns (None: it is it)."""
+
+    rule: Rule
+    positions: tuple[int, ...]
+    places: tuple[int, ...] | None
+
+
 class Plan:
     """What recording one application costs and keeps: the rules that will run, and the values they name."""
 
-    __slots__ = ("keeps_output", "keeps_shapes", "names", "pick", "primitive", "rules")
+    __slots__ = ("body", "keeps_output", "keeps_shapes", "missing", "names", "pick", "primitive", "steps")
 
-    def __init__(self, primitive: Any, rules: tuple, names: tuple[str, ...], pick: Callable):
+    def __init__(
+        self,
+        primitive: Any,
+        steps: tuple[Step, ...],
+        names: tuple[str, ...],
+        pick: Callable,
+        body: tuple[bool, bool] = (False, False),
+        missing: tuple[int, ...] = (),
+    ):
         self.primitive = primitive
-        self.rules = rules  # ((rule, positions of its inputs), ...)
+        self.steps = steps
         self.names = names  # of the saved values, in the order of `pick`; "shapes" last
         self.pick = pick  # (*outputs, *inputs) -> the values to save
+        self.body = body  # is the body differentiated instead: [False] on arrays, [True] where the gradient is recorded
+        self.missing = missing  # positions of inputs that have no rule, and no body serves them
         self.keeps_output, self.keeps_shapes = "y" in names, "shapes" in names
 
 
@@ -198,7 +216,8 @@ class Primitive:
                 once = (id(rule), i) if "i" in rule.needs else id(rule)  # a joint rule runs once, an `i` rule per input
                 rules.setdefault(once, (rule, []))[1].append(i)
         needs = {name for rule, _ in rules.values() for name in rule.needs}
-        if self.fused and not (self.ruled(live, graph=True) and self.ruled(live, graph=False)):
+        body = (not self.ruled(live, graph=False), not self.ruled(live, graph=True)) if self.fused else (False, False)
+        if any(body):
             needs |= set(self.inputs)  # to run the body again
         outs = max(self.outputs, 1 + len(self.saves))
         slots: dict[str, Any] = {"y": 0 if self.outputs == 1 else slice(0, self.outputs)}
@@ -209,9 +228,14 @@ class Primitive:
         names = tuple(name for name in slots if name in needs)
         plan = Plan(
             self,
-            tuple((rule, tuple(positions)) for rule, positions in rules.values()),
+            tuple(
+                Step(rule, tuple(at), tuple(rule.of.index(self.input(i)) for i in at) if len(rule.of) > 1 else None)
+                for rule, at in rules.values()
+            ),
             (*names, "shapes") if "shapes" in needs else names,
             _picker([slots[name] for name in names]),
+            body,
+            () if self.fused else tuple(i for i in live if self.input(i) not in self.rules),
         )
         self.plans[key] = plan
         return plan

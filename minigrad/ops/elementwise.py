@@ -43,6 +43,8 @@ remainder = elementwise(
 
 def power_base(F, g, a, b):
     """d a**b / da = b a**(b-1); 0 for b = 0, where a**-1 at a = 0 would make it NaN."""
+    if isinstance(b, (int, float)):  # the usual x**2
+        return F.zeros_like(g) if b == 0 else g * b if b == 1 else g * (b * a ** (b - 1))
     return g * b * F.power(F.where(F.equal(b, 0), 1, a), F.where(F.equal(b, 0), 1, b) - 1)
 
 
@@ -53,7 +55,14 @@ def power_exponent(F, g, y, a, b):
 
 
 power = elementwise(
-    "power", "power({a}, {b})", domain="a > 0.1", a=power_base, b=power_exponent, complex_ok=True, doc="y = a**b."
+    "power",
+    "power({a}, {b})",
+    domain="a > 0.1",
+    forward=lambda xp, a, b: a**b,  # the operator knows squares and roots, which NumPy's function does not
+    a=power_base,
+    b=power_exponent,
+    complex_ok=True,
+    doc="y = a**b.",
 )
 negative = elementwise("negative", "-{x}", x=lambda g: -g, complex_ok=True, doc="y = -x.")
 positive = elementwise("positive", "{x} + 0", x=lambda g: g, complex_ok=True, doc="y = x.")
@@ -343,6 +352,18 @@ log_sigmoid = elementwise(
     kind="float",
     x=lambda F, g, x: g * F.sigmoid(-x),
     doc="y = ln(1 / (1 + e**-x)), without underflow.",
+)
+binary_cross_entropy = elementwise(
+    "binary_cross_entropy",
+    # logs at least -100, as PyTorch has it; the inner bound, below e**-100, keeps log away from 0
+    "-(maximum(log(maximum({p}, 1e-44)), -100) * {t} + maximum(log(maximum(1 - {p}, 1e-44)), -100) * (1 - {t}))",
+    kind="float",
+    domain="p > 0.05 and p < 0.95",
+    p=lambda F, g, p, t: g * (p - t) / F.maximum(p * (1 - p), 1e-12),
+    t=lambda F, g, p: (
+        g * (F.maximum(F.log(F.maximum(1 - p, 1e-44)), -100) - F.maximum(F.log(F.maximum(p, 1e-44)), -100))
+    ),
+    doc="y = -(t ln p + (1 - t) ln(1 - p)) for a probability p, with logarithms of at least -100.",
 )
 
 # ---- choice --------------------------------------------------------------------------------------------------------

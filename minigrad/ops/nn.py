@@ -212,7 +212,7 @@ def _conv_windows(xp, x, size, stride, padding, dilation, groups):
     b, c = x.shape[:2]
     w = w.reshape((b, groups, c // groups, *outs, *size))
     w = xp.moveaxis(w, 2, 2 + n)  # (B, G, OH, OW, C/G, KH, KW)
-    return w.reshape((b, groups, _size(outs), -1 if c else 0)), outs
+    return w.reshape((b, groups, _size(outs), c // groups * _size(size))), outs
 
 
 def _size(shape):

@@ -1,0 +1,61 @@
+"""Max pooling with the places of the maxima, as torch.nn.functional.max_pool2d(return_indices=True)."""
+
+import numpy as np
+from numba import njit, prange
+
+PARALLEL_FROM = 8_192  # elements read
+
+
+@njit(nogil=True, error_model="numpy")
+def _plane(x, y, index, size, stride, padding, dilation):
+    """One channel of one image: x (H, W) -> y, index (OH, OW)."""
+    height, width = x.shape
+    for oh in range(y.shape[0]):
+        top = oh * stride[0] - padding[0]
+        bottom = min(height, top + size[0] * dilation[0])
+        # the first row of the window inside the image
+        top += (max(0, -top) + dilation[0] - 1) // dilation[0] * dilation[0]
+        for ow in range(y.shape[1]):
+            left = ow * stride[1] - padding[1]
+            right = min(width, left + size[1] * dilation[1])
+            left += (max(0, -left) + dilation[1] - 1) // dilation[1] * dilation[1]
+            best, place = y.dtype.type(-np.inf), top * width + left  # the answer where all is -inf
+            for i in range(top, bottom, dilation[0]):
+                for j in range(left, right, dilation[1]):
+                    value = x[i, j]
+                    larger = (value > best) | (value != value)  # NaN replaces all; nothing is larger than it
+                    best = value if larger else best
+                    place = i * width + j if larger else place
+            y[oh, ow] = best
+            index[oh, ow] = place
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _serial(x, y, index, size, stride, padding, dilation):
+    for n in range(x.shape[0]):
+        _plane(x[n], y[n], index[n], size, stride, padding, dilation)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+def _parallel(x, y, index, size, stride, padding, dilation):
+    for n in prange(x.shape[0]):
+        _plane(x[n], y[n], index[n], size, stride, padding, dilation)
+
+
+def max_pool(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
+    """y[b, c, oh, ow] = the maximum of its window; padding counts as -inf. The first of equals wins, NaN is the
+    largest.
+
+    x: (B, C, H, W), float32 or float64; size, stride, padding, dilation: (rows, columns).
+    -> y (B, C, OH, OW) and its indices, int64 of the same shape: row * W + column in x.
+    """
+    batch, channels, height, width = x.shape
+    out_height = (height + 2 * padding[0] - dilation[0] * (size[0] - 1) - 1) // stride[0] + 1
+    out_width = (width + 2 * padding[1] - dilation[1] * (size[1] - 1) - 1) // stride[1] + 1
+    x = x if x.flags.carray else x.copy()
+    y = np.empty((batch * channels, out_height, out_width), x.dtype)  # (B*C, OH, OW)
+    index = np.empty(y.shape, np.int64)
+    run = _serial if x.size < PARALLEL_FROM else _parallel
+    run(x.reshape(batch * channels, height, width), y, index, size, stride, padding, dilation)
+    shape = (batch, channels, out_height, out_width)
+    return y.reshape(shape), index.reshape(shape)

@@ -1,0 +1,116 @@
+"""When each kernel of this folder serves a call: cheap predicates with the arguments of the primitive, and no Numba
+import.
+
+A kernel is refused for other types than float32 and float64 (both arguments of one type), and below the size where
+NumPy is as fast; the sizes are elements or multiplications, measured on two cores with AVX-512. A refused call runs
+the reference.
+"""
+
+import numpy as np
+
+FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+
+
+# ---- products --------------------------------------------------------------------------------------------------------
+# OpenBLAS runs one product of up to 64**3 multiplications in the calling thread, with less overhead than ours; above,
+# and for a matrix-vector product of more than 9216, it wakes its own threads, which this backend must not do.
+_ONE_THREAD_PRODUCT, _ONE_THREAD_VECTOR = 262_144, 9_216
+
+
+def matmul_when(a, b):
+    """Refused: vectors, mixed types, integers, small single products."""
+    if (a.dtype is not b.dtype and a.dtype != b.dtype) or a.dtype not in FLOATS or a.ndim < 2 or b.ndim < 2:
+        return False
+    n = b.shape[-1]
+    work = a.size * n if a.ndim >= b.ndim else b.size * a.shape[-2]
+    return work > _ONE_THREAD_PRODUCT or (work > _ONE_THREAD_VECTOR and (n == 1 or a.shape[-2] == 1))
+
+
+_CONVOLUTION_FROM = 20_000  # multiplications
+
+
+def convolution_when(x, weight, *, stride, padding, dilation, groups):
+    """Refused: one and three spatial axes, tiny images. Any stride, padding, dilation and groups are taken."""
+    return (
+        x.ndim == 4 and x.dtype == weight.dtype and x.dtype in FLOATS and x.size * weight.shape[0] > _CONVOLUTION_FROM
+    )
+
+
+def convolution_input_when(g, weight, *, size, stride, padding, dilation, groups):
+    """As convolution_when."""
+    return (
+        g.ndim == 4
+        and g.dtype == weight.dtype
+        and g.dtype in FLOATS
+        and g.size * weight.shape[1] > _CONVOLUTION_FROM // 9
+    )
+
+
+def convolution_weight_when(x, g, *, size, stride, padding, dilation, groups):
+    """As convolution_when."""
+    return x.ndim == 4 and x.dtype == g.dtype and x.dtype in FLOATS and x.size * g.shape[1] > _CONVOLUTION_FROM
+
+
+# ---- one array -------------------------------------------------------------------------------------------------------
+def _floats_from(size):
+    def when(x):
+        return x.size >= size and x.dtype in FLOATS
+
+    return when
+
+
+# NumPy's own loops for these are vector code: the second thread is the gain.
+exp_when = log_when = tanh_when = relu_when = _floats_from(16_384)
+# Several NumPy passes, or none: the kernel wins as soon as its call is paid.
+sigmoid_when, erf_when = _floats_from(1_024), _floats_from(512)
+
+
+def gelu_when(x, *, approximate="none"):
+    """Refused: fewer than 512 elements."""
+    return x.size >= 512 and x.dtype in FLOATS
+
+
+def gelu_backward_when(g, x, *, approximate="none"):
+    """Refused: fewer than 512 elements, g of another shape (to be broadcast) or type."""
+    return x.size >= 512 and g.shape == x.shape and g.dtype == x.dtype and x.dtype in FLOATS
+
+
+gelu_tanh_when, gelu_tanh_backward_when = gelu_when, gelu_backward_when
+
+
+def softmax_when(x, *, axis):
+    """Refused: fewer than 128 elements."""
+    return x.size >= 128 and x.dtype in FLOATS
+
+
+log_softmax_when = softmax_when
+
+
+def softmax_backward_when(g, y, *, axis):
+    """Refused: fewer than 128 elements, g of another shape or type."""
+    return y.size >= 128 and g.shape == y.shape and g.dtype == y.dtype and y.dtype in FLOATS
+
+
+log_softmax_backward_when = softmax_backward_when
+
+
+def max_pool_when(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
+    """Refused: one and three spatial axes."""
+    return x.ndim == 4 and x.dtype in FLOATS
+
+
+# ---- optimizers ------------------------------------------------------------------------------------------------------
+def _one_type(param, *others):
+    dtype, shape = param.dtype, param.shape
+    return dtype in FLOATS and all(a.dtype == dtype and a.shape == shape for a in others)
+
+
+def adam_step_when(param, grad, exp_avg, exp_avg_sq, **_):
+    """Refused: arrays of several types or shapes, read-only parameters."""
+    return param.flags.writeable and _one_type(param, grad, exp_avg, exp_avg_sq)
+
+
+def sgd_step_when(param, grad, momentum_buffer, **_):
+    """Refused: arrays of several types or shapes, read-only parameters."""
+    others = (grad,) if momentum_buffer is None else (grad, momentum_buffer)
+    return param.flags.writeable and _one_type(param, *others)

@@ -1,0 +1,137 @@
+"""The command line: ``minigrad train digits-cnn``, or ``python -m minigrad``.
+
+Exit status: 0 done; 1 the run itself failed (the loss diverged); 2 a wrong option, or something missing; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ._version import __version__
+from .errors import DivergenceError, MinigradError
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for an error, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def number(kind: type, least: float, what: str) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and (value >= least if kind is int else value > least)):
+            raise argparse.ArgumentTypeError(f"must be {what}: got {text!r}")
+        return value
+
+    return parse
+
+
+def parser() -> Parser:
+    main = Parser(prog="minigrad", description="A from-scratch autodiff engine to learn from and train with.")
+    main.add_argument("--version", action="version", version=f"minigrad {__version__}")
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser(
+        "train", help="train a model and report how good it is", description=train_model.__doc__
+    )
+    train.add_argument("recipe", metavar="RECIPE", help="which model: see `minigrad recipes`")
+    train.add_argument("--backend", default="numba", help="numba (default), numpy, or another of `minigrad info`")
+    train.add_argument("--epochs", type=number(int, 1, "a positive integer"), help="passes over the training data")
+    train.add_argument("--batch-size", type=number(int, 1, "a positive integer"), help="samples in a step")
+    train.add_argument("--lr", type=number(float, 0, "a positive number"), help="learning rate, at its highest")
+    train.add_argument(
+        "--seed", type=number(int, 0, "an integer >= 0"), default=0, help="of all that is random (default: 0)"
+    )
+    train.add_argument("--out", type=Path, help="folder for the files of the run (default: runs/RECIPE)")
+    train.set_defaults(run=train_model)
+
+    recipes = commands.add_parser(
+        "recipes", help="list the models that `train` knows", description=list_recipes.__doc__
+    )
+    recipes.set_defaults(run=list_recipes)
+
+    info = commands.add_parser("info", help="versions, backends, threads, kernel cache", description=show_info.__doc__)
+    info.set_defaults(run=show_info)
+
+    ops = commands.add_parser("ops", help="the operations: formula, gradients, kernels", description=show_ops.__doc__)
+    ops.add_argument("name", nargs="?", metavar="NAME", help="one operation in full (default: a line for each)")
+    ops.set_defaults(run=show_ops)
+    return main
+
+
+def train_model(options: argparse.Namespace) -> None:
+    """Train a model; write its weights, learning curves, confusion matrix and results; end with its test figure."""
+    from .mode import set_backend
+    from .recipes import find
+
+    recipe = find(options.recipe)
+    set_backend(options.backend)
+    from .recipes.run import Run
+
+    given = {key: getattr(options, key) for key in recipe.DEFAULTS if getattr(options, key) is not None}
+    out = options.out or Path("runs", options.recipe)
+    run = Run(options.recipe, backend=options.backend, seed=options.seed, out=out, **(recipe.DEFAULTS | given))
+    try:
+        recipe.train(run)
+    except KeyboardInterrupt:
+        saved = (
+            f"the last weights are in {run.weights}" if run.weights.exists() else "before there was anything to save"
+        )
+        raise KeyboardInterrupt(saved) from None
+
+
+def list_recipes(options: argparse.Namespace) -> None:
+    """List the models that `minigrad train` knows."""
+    from .recipes import NAMES, describe
+
+    width = max(map(len, NAMES))
+    for name in NAMES:
+        print(f"{name:<{width}}  {describe(name)}")
+
+
+def show_info(options: argparse.Namespace) -> None:
+    """Print versions, backends and why one is missing, threads, the kernel cache, and the default dtype."""
+    from .cli.info import lines
+
+    print("\n".join(lines()))
+
+
+def show_ops(options: argparse.Namespace) -> None:
+    """List the operations, or describe one: formula, signature, gradient rules, domain, backends with kernels."""
+    from .cli.ops import detail, table
+
+    print("\n".join(table() if options.name is None else detail(options.name)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Errors made on purpose are one line on stderr, others a traceback."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except MinigradError as error:
+        print(f"minigrad: {error}", file=sys.stderr)
+        return 1 if isinstance(error, DivergenceError) else 2
+    except KeyboardInterrupt as error:
+        where = f": {error}" if str(error) else ""
+        print(f"minigrad: stopped by Ctrl-C{where}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `minigrad ops | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
