@@ -14,7 +14,7 @@ from .errors import DTypeError
 
 
 class Mode:
-    """What `apply` looks up per thread and context. Never changed: `but` gives a changed copy."""
+    """What `apply` looks up per thread and context. `but` gives a changed copy; only `_set` changes one, the first."""
 
     __slots__ = ("default_dtype", "device", "host", "recording")
 
@@ -91,9 +91,17 @@ def use_backend(name: str | Backend) -> _Setting:
     return _Setting(device=backend)
 
 
+def _set(**changes: Any) -> None:
+    """Change the process-wide mode, which every thread starts from, and this context's own if it has one."""
+    for name, value in changes.items():
+        setattr(INITIAL, name, value)
+    if MODE.get() is not INITIAL:
+        MODE.set(MODE.get().but(**changes))
+
+
 def set_backend(name: str | Backend) -> None:
-    """Where new tensors are made from now on, and, for a host backend, what computes on host arrays."""
-    MODE.set(MODE.get().but(**use_backend(name).changes))
+    """From now on, in all threads: where new tensors are made and, for a host backend, what computes on host arrays."""
+    _set(**use_backend(name).changes)
 
 
 def set_default_dtype(dtype: Any) -> None:
@@ -101,7 +109,7 @@ def set_default_dtype(dtype: Any) -> None:
     dtype = np.dtype(dtype)
     if dtype.kind != "f":
         raise DTypeError(f"set_default_dtype: must be a float dtype: got {dtype}.")
-    MODE.set(MODE.get().but(default_dtype=dtype))
+    _set(default_dtype=dtype)
 
 
 def get_default_dtype() -> Any:
