@@ -39,13 +39,13 @@ def as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
             return backend.asarray(data, dtype, copy)
     try:
         array = np.asarray(data, dtype=dtype)
-    except MinigradError:
-        raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, MinigradError) as error:
         if isinstance(data, (list, tuple)) and any(hasattr(d, "node") for d in data):
             raise GradError(
                 "tensor: a list of tensors would lose their gradients. Use mg.stack or mg.concat."
             ) from None
+        if isinstance(error, MinigradError):
+            raise
         raise DTypeError(f"tensor: {error}. Rows must have equal lengths, and elements must be numbers.") from None
     if array.dtype.kind not in "biufc":
         raise DTypeError(f"tensor: elements must be numbers or booleans: got {array.dtype} ({type(data).__name__}).")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .convert import as_array
+from .errors import ShapeError
 from .mode import MODE
 from .tensor import Tensor, wrap
 
@@ -38,7 +39,11 @@ def _made(array: Any, requires_grad: bool) -> Tensor:
 
 
 def _shape(shape: tuple) -> tuple:
-    return tuple(shape[0]) if len(shape) == 1 and not hasattr(shape[0], "__index__") else tuple(int(n) for n in shape)
+    """The lengths of ``zeros(2, 3)`` or ``zeros((2, 3))``."""
+    given = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    if not all(hasattr(n, "__index__") and n.__index__() >= 0 for n in given):
+        raise ShapeError(f"shape: lengths must be integers from 0 up: got {given}.")
+    return tuple(n.__index__() for n in given)
 
 
 def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:

@@ -49,13 +49,13 @@ class Storage:
         return [t for r in self._views if (t := r()) is not None]
 
 
-def written(t: Any, op: str) -> None:
+def written(t: Any, op: str, where: str | None = None) -> None:
     """Stamp an edit of t's buffer, visible to all who share it and to the node that may have saved it as its output."""
     if t.storage is None:
         t.storage = Storage()
     s = t.storage
     s.version += 1
-    edit = Edit(tick(), s.version, op, caller())
+    edit = Edit(tick(), s.version, op, where or caller())
     s.edits.append(edit)
     while t is not None:
         if t.node is not None and t.node.edited is None and _holds(t.node, t.array):

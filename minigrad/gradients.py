@@ -44,10 +44,11 @@ class ArrayRules(autograd.Rules):
         return y
 
     def hooked(self, node: Node, g: Any) -> Any:
-        t = wrap(g)
+        F = self.space(g)
+        t = given = wrap(F.copy(g))  # hooks may keep or edit what they get
         for hook in list(node.hooks):
             t = _hook_result(hook(t), t)
-        return t.array
+        return g if t is given else F.copy(t.array)
 
     def through_body(self, node: Node, g: Any, values: dict[str, Any], live: Sequence[int]) -> Sequence[Any]:
         p = node.plan.primitive
@@ -156,6 +157,8 @@ def walk(
                 raise ShapeError(f"backward: gradient must have the shape of the output: got {g.shape} for {y.shape}.")
             if g.dtype != y.dtype:
                 g = g.astype(y.dtype)
+            elif y.node.owner is not None:
+                g = F.copy(g)  # it becomes y.grad, which must not share the caller's buffer
         roots.append(y.node)
         seeds.append(g if create_graph else g.array)
     retain = create_graph if retain_graph is None else retain_graph

@@ -386,8 +386,11 @@ def _broadcast_hint(shapes: Sequence[tuple[int, ...]]) -> str:
 def result_dtype(kind: str, *specs: Any) -> Any:
     if kind == "bool":
         return np.dtype(bool)
-    dtype = np.result_type(*(getattr(s, "dtype", s) for s in specs))
-    return np.result_type(dtype, np.float32) if kind == "float" and dtype.kind in "biu" else dtype
+    dtypes = [getattr(s, "dtype", s) for s in specs]
+    floats = [d for d in dtypes if getattr(d, "kind", "") in "fc" or isinstance(d, (float, complex))]
+    dtype = np.result_type(*(floats or dtypes))  # integers that meet floats do not widen them
+    integers = dtype.kind in "biu" or not any(hasattr(d, "kind") for d in floats)
+    return np.dtype(np.float32) if integers and (kind == "float" or floats) else dtype
 
 
 def same_as(name: str) -> Callable:

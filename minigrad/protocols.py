@@ -153,6 +153,8 @@ def __format__(self: Tensor, spec: str) -> str:
 @attach
 def __repr__(self: Tensor) -> str:
     text = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
+    if not self.size:  # "[]" says nothing of (0, 3)
+        text += f", shape={self.shape}"
     if self.dtype not in (np.float32, np.int64, bool) or not self.size:
         text += f", dtype={self.dtype}"
     if type(self.array) is not ndarray:

@@ -359,7 +359,9 @@ def elsewhere(mode: Mode, arrays: list, array: Any) -> tuple[Backend, list, Any]
     """The backend where the operands are not host arrays: numbers only, or another device's."""
     if array is None:
         arrays = [a if a is None else mode.device.asarray(as_array(a)) for a in arrays]
-        array = next(a for a in arrays if a is not None)
+        array = next((a for a in arrays if a is not None), None)
+        if array is None:  # no operand at all: the forward fails, and the shape rule says why
+            return mode.device, arrays, None
     return mode.host if type(array) is ndarray else backend_of(array), arrays, array
 
 

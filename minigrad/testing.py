@@ -24,7 +24,7 @@ from . import autograd
 from .backend import Backend, get_backend
 from .convert import as_array
 from .errors import ArgumentError, CheckError, DTypeError, GradError, MinigradError
-from .mode import enable_grad, is_grad_enabled, no_grad
+from .mode import enable_grad, no_grad
 from .primitive import PRIMITIVES, Case, Primitive, bools, ints
 from .tensor import F, Tensor, wrap
 
@@ -60,7 +60,7 @@ class Report:
     __repr__ = __str__
 
 
-# ---- the function under test as a map of vectors -------------------------------------------------------------------
+# ---- the function under test as a map of vectors ---------------------------------------------------------------------
 
 
 class Map:
@@ -119,9 +119,9 @@ class Map:
         return ys
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(m,): the outputs at x, without recording."""
-        with no_grad():
-            return _flat([y.numpy() for y in self.floats(self.f(*self.tensors(x), **self.params))])
+        """(m,): the outputs at x. No input asks for a gradient, so nothing is recorded but what f itself starts."""
+        with enable_grad():
+            return _flat([y.detach().numpy() for y in self.floats(self.f(*self.tensors(x), **self.params))])
 
     def pull(self, x: np.ndarray, U: np.ndarray, report: Report, layout: Callable = lambda a: a) -> np.ndarray:
         """(k, n): row j is J^T U[j], computed by the rules. U: (k, m)."""
@@ -199,7 +199,7 @@ def _parts(x: np.ndarray, shapes: Sequence[tuple]) -> Iterator[np.ndarray]:
         start += size
 
 
-# ---- differences ---------------------------------------------------------------------------------------------------
+# ---- differences -----------------------------------------------------------------------------------------------------
 
 
 def differences(f: Callable, x: np.ndarray, V: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -255,7 +255,7 @@ def complex_step(f: Callable, x: np.ndarray, V: np.ndarray) -> np.ndarray | None
     return D
 
 
-# ---- gradcheck -----------------------------------------------------------------------------------------------------
+# ---- gradcheck -------------------------------------------------------------------------------------------------------
 
 
 def gradcheck(
@@ -318,7 +318,7 @@ def gradgradcheck(
     count = len(first.args)
 
     def gradient(*args: Any) -> list[Tensor]:
-        create_graph = is_grad_enabled()
+        create_graph = any(isinstance(a, Tensor) and a.node is not None for a in args)
         with enable_grad():
             args = tuple(
                 a.detach().requires_grad_() if i in first.wrt and a.node is None else a for i, a in enumerate(args)
@@ -468,7 +468,7 @@ def _adjoint(problem: Map, report: Report, x: np.ndarray, rng: np.random.Generat
         )
 
 
-# ---- what went wrong -----------------------------------------------------------------------------------------------
+# ---- what went wrong -------------------------------------------------------------------------------------------------
 
 
 def _spans(shapes: Sequence[tuple]) -> list[slice]:
@@ -569,7 +569,7 @@ def _hint(A: Any, N: Any, T: Any, x: Any, y: Any, shape: tuple, others: dict[str
     return "No simple pattern: perhaps a missing term, or a rule that reads an overwritten value."
 
 
-# ---- memory layouts ------------------------------------------------------------------------------------------------
+# ---- memory layouts --------------------------------------------------------------------------------------------------
 
 
 def strided(a: np.ndarray) -> np.ndarray:
@@ -590,7 +590,7 @@ def frozen(a: np.ndarray) -> np.ndarray:
     return a
 
 
-# ---- samples -------------------------------------------------------------------------------------------------------
+# ---- samples ---------------------------------------------------------------------------------------------------------
 
 
 class Sample(NamedTuple):
@@ -704,7 +704,7 @@ def on(backend: str | Backend, sample: Sample) -> list[Any]:
     return [wrap(b.asarray(a)) if isinstance(a, np.ndarray) else a for a in sample.args]
 
 
-# ---- a primitive, a kernel -----------------------------------------------------------------------------------------
+# ---- a primitive, a kernel -------------------------------------------------------------------------------------------
 
 
 def differentiable(p: Primitive) -> bool:

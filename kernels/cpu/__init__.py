@@ -14,6 +14,8 @@ KERNELS = {
     "matmul": ("matmul",),
     "conv2d": ("convolution", "convolution_input", "convolution_weight"),
     "softmax": ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward"),
+    "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
+    "norm": ("layer_norm", "layer_norm_backward", "batch_norm", "batch_norm_backward"),
     "activation": (
         *("exp", "log", "tanh", "sigmoid", "erf", "relu"),
         *("gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"),

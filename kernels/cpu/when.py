@@ -94,6 +94,58 @@ def softmax_backward_when(g, y, *, axis):
 log_softmax_backward_when = softmax_backward_when
 
 
+def cross_entropy_when(x, labels):
+    """Refused: fewer than 64 scores, labels that are no integers."""
+    return x.ndim == 2 and x.size >= 64 and x.dtype in FLOATS and labels.dtype.kind in "iu"
+
+
+def cross_entropy_backward_when(dy, x, labels, top, log_total):
+    """As cross_entropy_when; refused: dy of another type, shapes that do not fit."""
+    rows = x.shape[:1]
+    return (
+        cross_entropy_when(x, labels)
+        and dy.dtype == x.dtype == top.dtype == log_total.dtype
+        and dy.shape == labels.shape == rows
+        and top.shape == log_total.shape == (*rows, 1)
+    )
+
+
+# ---- normalisation ---------------------------------------------------------------------------------------------------
+def _of(dtype, shape, *arrays):
+    """Are all of these that are not None of one type and shape?"""
+    return all(a is None or (a.dtype == dtype and a.shape == shape) for a in arrays)
+
+
+def layer_norm_when(x, weight=None, bias=None, *, ndim=1, eps=1e-5):
+    """Refused: fewer than 128 elements, weight and bias of another type."""
+    inner = x.shape[x.ndim - ndim :]
+    return x.size >= 128 and x.dtype in FLOATS and 0 < ndim <= x.ndim and _of(x.dtype, inner, weight, bias)
+
+
+def layer_norm_backward_when(dy, x, mean, rstd, weight=None, *, ndim=1):
+    """Refused: fewer than 128 elements, several types, shapes that do not fit."""
+    return (
+        layer_norm_when(x, weight, ndim=ndim)
+        and _of(x.dtype, x.shape, dy)
+        and _of(x.dtype, x.shape[: x.ndim - ndim] + (1,) * ndim, mean, rstd)
+    )
+
+
+def batch_norm_when(x, weight=None, bias=None, *, eps=1e-5):
+    """Refused: fewer than 128 elements, weight and bias of another type."""
+    return x.ndim >= 2 and x.size >= 128 and x.dtype in FLOATS and _of(x.dtype, x.shape[1:2], weight, bias)
+
+
+def batch_norm_backward_when(dy, dmean, dvar, x, mean, rstd, weight=None):
+    """Refused: fewer than 128 elements, several types, shapes that do not fit."""
+    return (
+        batch_norm_when(x, weight)
+        and _of(x.dtype, x.shape, dy)
+        and _of(x.dtype, x.shape[1:2], dmean, dvar, mean, rstd)
+    )
+
+
+# ---- pooling ---------------------------------------------------------------------------------------------------------
 def max_pool_when(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
     """Refused: one and three spatial axes."""
     return x.ndim == 4 and x.dtype in FLOATS

@@ -61,7 +61,10 @@ def _whole(k):
 def getitem(xp, x, *arrays, key):
     """y = x[key]: slices, integers, None and ... give a view; index arrays and masks a copy. g returns to the places
     read."""
-    return x[filled(key, arrays)]
+    y = x[filled(key, arrays)]
+    if not y.shape and not arrays and Ellipsis not in key:
+        y = x[(*key, Ellipsis)]  # one element: NumPy gives a number, other libraries the view that is promised
+    return y
 
 
 @getitem.rule("x")
@@ -216,7 +219,7 @@ def add_along_axis(xp, v, indices, *, axis, size):
         rows *= n
     y = xp.zeros(rows * size, v.dtype)
     indices = xp.where(indices < 0, indices + size, indices)
-    flat = indices.reshape(rows, -1) + xp.arange(rows)[:, None] * size  # (rows, n)
+    flat = indices.reshape(rows, indices.shape[-1]) + xp.arange(rows)[:, None] * size  # (rows, n)
     xp.add.at(y, flat.reshape(-1), v.reshape(-1))
     return xp.moveaxis(y.reshape((*v.shape[:-1], size)), -1, axis)
 

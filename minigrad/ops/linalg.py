@@ -27,6 +27,7 @@ def _product(op, a, b):
 
 @primitive(
     shape=_product,
+    kind="same",
     samples=(
         case((2, 3), (3, 4)),
         case((3,), (3,)),
@@ -95,6 +96,7 @@ def _linear(op, x, weight, bias=None):
 
 @fused(
     shape=_linear,
+    kind="same",
     samples=(case((2, 3), (4, 3), (4,)), case((2, 2, 3), (4, 3)), case((3,), (2, 3), (2,))),
     complex_ok=True,
 )

@@ -3,7 +3,7 @@
 import itertools
 
 from ..errors import ShapeError
-from ..primitive import Spec, axes_of, case, fused, primitive, result_dtype
+from ..primitive import Spec, axes_of, broadcast_shapes, case, fused, ints, primitive, result_dtype
 
 # ---- softmax -------------------------------------------------------------------------------------------------------
 CASES = (case((3, 4), axis=-1), case((2, 3, 2), axis=1), case((3, 1), axis=1), case((0, 3), axis=0), case((), axis=0))
@@ -56,6 +56,50 @@ def log_softmax_backward(F, dy, logp, *, axis):
     return dy - F.exp(logp) * F.sum(dy, axis=axis, keepdims=True) if logp.shape else dy * 0
 
 
+# ---- cross-entropy -------------------------------------------------------------------------------------------------
+def _cross_entropy_shape(op, x, labels):
+    if len(x.shape) != 2 or tuple(labels.shape) != tuple(x.shape[:1]):
+        raise ShapeError(
+            f"{op}: needs scores (N, K) and labels (N,): got {tuple(x.shape)} and {tuple(labels.shape)}. Other layouts: "
+            f"nn.functional.cross_entropy."
+        )
+    return Spec(tuple(labels.shape), result_dtype("float", x))
+
+
+@fused(
+    shape=_cross_entropy_shape,
+    saves=("top", "log_total"),
+    kind="float",
+    public=False,
+    samples=(case((3, 4), ints((3,), 4)), case((5, 3), ints((5,), 3)), case((2, 1), ints((2,), 1))),
+)
+def cross_entropy(F, x, labels):
+    """y = -log_softmax(x)[label], one loss a row. x: (N, K) scores, labels: (N,) integers from 0 to K - 1; y: (N,)."""
+    top = F.max(x, axis=-1, keepdims=True)  # (N, 1)
+    x = x - top  # exp overflows above ~88 in float32
+    log_total = F.log(F.sum(F.exp(x), axis=-1, keepdims=True))  # (N, 1)
+    picked = F.take_along_axis(x, F.expand_dims(labels, axis=-1), axis=-1)  # (N, 1)
+    return F.squeeze(log_total - picked, axis=-1), top, log_total
+
+
+@cross_entropy.rule("x")
+def _(F, g, x, labels, top, log_total):
+    return F.cross_entropy_backward(g, x, labels, top, log_total)
+
+
+@fused(
+    shape=lambda op, dy, x, labels, top, log_total: Spec(tuple(x.shape), result_dtype("float", dy, x)),
+    public=False,
+    samples=(case((3,), (3, 4), ints((3,), 4), (3, 1), (3, 1)),),
+)
+def cross_entropy_backward(F, dy, x, labels, top, log_total):
+    """dx = dy (softmax(x) - onehot(label)), where softmax(x) = e**(x - top - log_total). dy: (N,), top, log_total:
+    (N, 1)."""
+    dy = F.reshape(dy, shape=(-1, 1))  # (N, 1)
+    onehot = F.add_along_axis(dy, F.expand_dims(labels, axis=-1), axis=-1, size=x.shape[-1])  # (N, K), times dy
+    return dy * F.exp(x - top - log_total) - onehot
+
+
 # ---- normalisation -------------------------------------------------------------------------------------------------
 def _layer_norm_shape(op, x, weight=None, bias=None, *, ndim=1, eps=1e-5):
     normalized = tuple(x.shape[len(x.shape) - ndim :]) if ndim <= len(x.shape) else None
@@ -86,22 +130,32 @@ def layer_norm(F, x, weight=None, bias=None, *, ndim=1, eps=1e-5):
     return y if bias is None else y + bias, mean, rstd
 
 
-@layer_norm.rule("x")
+@layer_norm.rule("x", "weight", "bias")
 def _(F, g, x, weight, mean, rstd, ndim):
-    axes = tuple(range(-ndim, 0))
-    xhat = (x - mean) * rstd
-    g = g if weight is None else g * weight
-    return rstd * (g - F.mean(g, axis=axes, keepdims=True) - xhat * F.mean(g * xhat, axis=axes, keepdims=True))
+    return F.layer_norm_backward(g, x, mean, rstd, weight, ndim=ndim)
 
 
-@layer_norm.rule("weight")
-def _(g, x, mean, rstd):
-    return g * (x - mean) * rstd
-
-
-@layer_norm.rule("bias")
-def _(g):
-    return g
+@fused(
+    shape=lambda op, dy, x, mean, rstd, weight=None, *, ndim=1: Spec(
+        broadcast_shapes(op, dy.shape, x.shape), result_dtype("float", dy, x)
+    ),
+    outputs=3,
+    kind="float",
+    public=False,
+    samples=(
+        case((3, 4), (3, 4), (3, 1), (3, 1), (4,)),
+        case((2, 3, 2), (2, 3, 2), (2, 1, 1), (2, 1, 1), (3, 2), ndim=2),
+        case((3, 4), (3, 4), (3, 1), (3, 1)),
+    ),
+)
+def layer_norm_backward(F, dy, x, mean, rstd, weight=None, *, ndim=1):
+    """The gradients of layer_norm for x, weight and bias. With xhat = (x - mean) rstd, g = dy weight and means over
+    the last `ndim` axes: dx = rstd (g - mean(g) - xhat mean(g xhat)); dweight = sum(dy xhat), dbias = sum(dy)."""
+    axes, rows = tuple(range(-ndim, 0)), tuple(range(len(x.shape) - ndim))
+    xhat = (x - mean) * rstd  # (..., C)
+    g = dy if weight is None else dy * weight
+    dx = rstd * (g - F.mean(g, axis=axes, keepdims=True) - xhat * F.mean(g * xhat, axis=axes, keepdims=True))
+    return dx, F.sum(dy * xhat, axis=rows), F.sum(dy, axis=rows)  # (..., C), (C,), (C,)
 
 
 def _batch_norm_shape(op, x, weight=None, bias=None, *, eps=1e-5):
@@ -143,20 +197,36 @@ def batch_norm(F, x, weight=None, bias=None, *, eps=1e-5):
 
 @batch_norm.rule("x", "weight", "bias")
 def _(F, g, x, weight, y, eps):
-    # With r = (var + eps)**-1/2, xhat = (x - mean) r and per-channel means over the n elements of a channel:
-    #   dx = w r (g - mean(g) - xhat mean(g xhat)) + (g_mean + 2 (x - mean) g_var) / n
-    (g, g_mean, g_var), (_, mean, var) = g, y
+    _, mean, var = y
+    return F.batch_norm_backward(*g, x, mean, F.rsqrt(var + eps), weight)
+
+
+@fused(
+    shape=lambda op, dy, dmean, dvar, x, mean, rstd, weight=None: Spec(tuple(x.shape), result_dtype("float", dy, x)),
+    outputs=3,
+    kind="float",
+    public=False,
+    samples=(
+        case((4, 2, 3), (2,), (2,), (4, 2, 3), (2,), (2,), (2,)),
+        case((4, 3), (3,), (3,), (4, 3), (3,), (3,), (3,)),
+        case((3, 2, 2, 2), (2,), (2,), (3, 2, 2, 2), (2,), (2,)),
+    ),
+)
+def batch_norm_backward(F, dy, dmean, dvar, x, mean, rstd, weight=None):
+    """The gradients of batch_norm for x, weight and bias, from those of its outputs y, mean and var.
+    dy, x: (B, C, ...); the others (C,); rstd = (var + eps)**-1/2."""
+    # With xhat = (x - mean) r and per-channel means over the n elements of a channel:
+    #   dx = w r (dy - mean(dy) - xhat mean(dy xhat)) + (dmean + 2 (x - mean) dvar) / n
     axes = (0, *range(2, len(x.shape)))
     n = 1
     for i in axes:
         n *= x.shape[i]
-    r = F.rsqrt(var + eps)  # (C,)
     xc = x - per_channel(F, mean, x)
-    sum_g, sum_gx = F.sum(g, axis=axes), F.sum(g * xc, axis=axes) * r  # (C,)
-    wr = r if weight is None else r * weight
-    slope = 2 * g_var / n - wr * r * sum_gx / n  # of xc, (C,)
-    offset = g_mean / n - wr * sum_g / n
-    dx = g * per_channel(F, wr, x) + xc * per_channel(F, slope, x) + per_channel(F, offset, x)
+    sum_g, sum_gx = F.sum(dy, axis=axes), F.sum(dy * xc, axis=axes) * rstd  # (C,)
+    wr = rstd if weight is None else rstd * weight
+    slope = 2 * dvar / n - wr * rstd * sum_gx / n  # of xc, (C,)
+    offset = dmean / n - wr * sum_g / n
+    dx = dy * per_channel(F, wr, x) + xc * per_channel(F, slope, x) + per_channel(F, offset, x)
     return dx, sum_gx, sum_g
 
 

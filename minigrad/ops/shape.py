@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..errors import AxisError, DTypeError, ShapeError
-from ..primitive import Spec, axes_of, broadcast_shapes, case, primitive, same_as
+from ..primitive import Spec, axes_of, broadcast_shapes, case, primitive, result_dtype, same_as
 
 
 def size_of(shape):
@@ -182,10 +182,15 @@ def _concatenated(op, *xs, axis=0):
                 f"{op}: all lengths but axis {axis} must agree: got {' and '.join(str(tuple(x.shape)) for x in xs)}."
             )
     length = sum(x.shape[axis] for x in xs)
-    return Spec((*shape[:axis], length, *shape[axis + 1 :]), np.result_type(*(x.dtype for x in xs)))
+    return Spec((*shape[:axis], length, *shape[axis + 1 :]), result_dtype("same", *xs))
 
 
-@primitive(shape=_concatenated, samples=(case((2, 3), (4, 3)), case((2, 3), (2, 1), (2, 0), axis=-1)), complex_ok=True)
+@primitive(
+    shape=_concatenated,
+    kind="same",
+    samples=(case((2, 3), (4, 3)), case((2, 3), (2, 1), (2, 0), axis=-1)),
+    complex_ok=True,
+)
 def concat(xp, *xs, axis=0):
     """The arrays one after the other along an existing `axis`; the other lengths must agree. Each receives its part
     of g."""
@@ -207,11 +212,14 @@ def _stacked(op, *xs, axis=0):
         raise ShapeError(f"{op}: all shapes must agree: got {' and '.join(str(tuple(x.shape)) for x in xs)}.")
     shape = tuple(xs[0].shape)
     (axis,) = axes_of(op, axis, len(shape) + 1)
-    return Spec((*shape[:axis], len(xs), *shape[axis:]), np.result_type(*(x.dtype for x in xs)))
+    return Spec((*shape[:axis], len(xs), *shape[axis:]), result_dtype("same", *xs))
 
 
 @primitive(
-    shape=_stacked, samples=(case((2, 3), (2, 3)), case((2,), (2,), (2,), axis=-1), case((), ())), complex_ok=True
+    shape=_stacked,
+    kind="same",
+    samples=(case((2, 3), (2, 3)), case((2,), (2,), (2,), axis=-1), case((), ())),
+    complex_ok=True,
 )
 def stack(xp, *xs, axis=0):
     """The arrays side by side along a new `axis`; all shapes must agree. Each receives its slice of g."""

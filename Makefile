@@ -1,0 +1,61 @@
+# The commands of this repository. `make demo` and `make test` need Python 3.11 or newer with venv, and make.
+#
+#   PYTHON=python3.12   which Python makes the environment
+#   PARITY=1            also install PyTorch and compare with it
+#   JOBS=4              how many tests run at once
+
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= auto
+# the first Python that is new enough
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --editable
+RUN_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types parity bench clean
+
+help:
+	@echo "make demo            install, and train a network on handwritten digits"
+	@echo "make test            lint, types, tests (PARITY=1: compared with PyTorch too)"
+	@echo "make lint | types    one of them"
+	@echo "make bench           the benchmarks"
+	@echo "make clean           remove the environment, caches and runs"
+
+demo: $(VENV)/.train
+	$(BIN)/minigrad train digits-cnn $(RUN_OPTIONS)
+
+test: lint types $(if $(PARITY),$(VENV)/.parity)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+parity: $(VENV)/.parity
+
+bench: $(VENV)/.train
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Each stamp says which extra is installed. It is renewed when pyproject.toml changes.
+$(VENV)/.train $(VENV)/.dev $(VENV)/.parity: $(VENV)/.%: pyproject.toml | $(BIN)/python
+	@echo "installing minigrad[$*] into $(VENV)"
+	@$(INSTALL) '.[$*]'
+	@touch $@
+
+$(VENV)/.parity: | $(VENV)/.dev
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo "make: Python 3.11 or newer is needed: install it, or name it with PYTHON=..." >&2; exit 1; }
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The commands behind ``minigrad``: one file each, imported when called."""

@@ -1,0 +1,75 @@
+"""``minigrad info``: what is installed, what computes, and where compiled kernels are kept."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from pkgutil import iter_modules
+
+from .._version import __version__
+from ..backend import backend_names, get_backend
+from ..creation import zeros
+from ..errors import MinigradError
+from ..mode import get_default_dtype
+
+OPTIONAL = {"cupy": "gpu", "matplotlib": "train", "rich": "train", "safetensors": "train", "scikit-learn": "train"}
+
+
+def lines() -> Iterator[str]:
+    yield f"minigrad       {__version__} ({Path(__file__).parents[1]})"
+    yield f"python         {platform.python_version()} ({sys.executable}, {platform.system()} {platform.machine()})"
+    for package in ("numpy", "numba", "llvmlite", *OPTIONAL):
+        yield f"{package:<14} {_version(package)}"
+    yield ""
+    default = zeros(()).backend.name
+    for name in backend_names():
+        try:
+            get_backend(name)
+        except MinigradError as error:
+            yield f"backend {name:<6} missing: {str(error).removeprefix(f'backend {name}: ')}"
+        else:
+            yield f"backend {name:<6} found{', default' if name == default else ''}"
+    yield f"default dtype  {get_default_dtype()}"
+    yield ""
+    yield from _threads_and_cache()
+
+
+def _version(package: str) -> str:
+    try:
+        return version("cupy-cuda12x" if package == "cupy" else package)
+    except PackageNotFoundError:
+        extra = OPTIONAL.get(package)
+        return f"not installed (pip install 'minigrad-engine[{extra}]')" if extra else "not installed"
+
+
+def _threads_and_cache() -> Iterator[str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        import numba
+    except ImportError as error:
+        yield f"threads        {cores} cores usable; numba: {error}"
+        return
+    yield f"threads        {numba.get_num_threads()} of {cores} usable cores (NUMBA_NUM_THREADS sets it)"
+    folders = sorted(_cache_folders())
+    files = [file for folder in folders for pattern in ("*.nbi", "*.nbc") for file in folder.glob(pattern)]
+    size = sum(file.stat().st_size for file in files)
+    where = ", ".join(map(str, folders)) or "no kernels"
+    yield f"kernel cache   {where}: {len(files)} files, {size / 1e6:.1f} MB (NUMBA_CACHE_DIR moves it)"
+
+
+def _cache_folders() -> set[Path]:
+    """Where Numba says it keeps the compiled kernels: beside their source, or per user if that is read-only."""
+    from ..kernels import cpu
+
+    folders = set()
+    for module in iter_modules(cpu.__path__, cpu.__name__ + "."):
+        for value in vars(import_module(module.name)).values():
+            path = getattr(getattr(value, "stats", None), "cache_path", None)
+            if path:
+                folders.add(Path(path))
+    return folders

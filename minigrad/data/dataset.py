@@ -1,0 +1,132 @@
+"""Data sets: a length, and a sample for each index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..creation import asarray
+from ..errors import ArgumentError, IndexRangeError, ShapeError
+from ..random import Generator, default_generator
+from ..tensor import Tensor
+
+
+class Dataset:
+    """Subclass with ``__len__`` and ``__getitem__(i)``. One that can fetch many samples at once overrides `batch`."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} needs a __len__: the number of samples.")
+
+    def __getitem__(self, index: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} needs a __getitem__: the sample of an index.")
+
+    def batch(self, indices: np.ndarray) -> tuple | None:
+        """The samples of these indices as arrays with a leading batch axis; None: only one by one."""
+        return None
+
+
+class ArrayDataset(Dataset):
+    """Arrays whose rows belong together: sample i is ``(a[i], b[i], ...)``.
+
+    a, b, ...: (N, ...), NumPy arrays or what becomes one; Python floats become float32.
+    """
+
+    def __init__(self, *arrays: Any):
+        if not arrays:
+            raise ArgumentError(f"{type(self).__name__}: at least one array is needed: got none.")
+        self.arrays = tuple(asarray(a).detach().numpy() for a in arrays)
+        shapes = [a.shape for a in self.arrays]
+        if any(len(s) == 0 for s in shapes) or len({s[0] for s in shapes}) > 1:
+            raise ShapeError(f"{type(self).__name__}: the arrays must have as many rows as each other: got {shapes}.")
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, index: Any) -> tuple:
+        if isinstance(index, (int, np.integer)) and not -len(self) <= index < len(self):
+            raise IndexRangeError(f"{type(self).__name__}: index {index} of {len(self)} samples.")
+        return tuple(a[index] for a in self.arrays)
+
+    def batch(self, indices: np.ndarray) -> tuple:
+        return tuple(a[indices] for a in self.arrays)
+
+
+class TensorDataset(ArrayDataset):
+    """As ArrayDataset, with samples as tensors; PyTorch's name."""
+
+    def __getitem__(self, index: Any) -> tuple:
+        return tuple(Tensor(a) for a in super().__getitem__(index))
+
+
+class Subset(Dataset):
+    """The samples of `dataset` at `indices`, in that order."""
+
+    def __init__(self, dataset: Dataset, indices: Any):
+        self.dataset, self.indices = dataset, np.asarray(indices, np.int64).reshape(-1)
+        if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < len(dataset)):
+            raise IndexRangeError(
+                f"Subset: indices must be from 0 to {len(dataset) - 1}: "
+                f"got {self.indices.min()} to {self.indices.max()}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[int(self.indices[index])]
+
+    def batch(self, indices: np.ndarray) -> tuple | None:
+        return self.dataset.batch(self.indices[indices])
+
+
+def random_split(
+    dataset: Dataset,
+    lengths: Sequence[float],
+    *,
+    generator: Generator | None = None,
+    stratify: Any = None,
+) -> list[Subset]:
+    """Disjoint random subsets that together are the whole data set.
+
+    lengths: counts that add up to its length, or fractions that add up to 1. stratify: (N,) class of each sample; every
+    subset then has each class in the same share, to within a sample or so.
+
+    >>> train, test = random_split(ArrayDataset(range(10)), [0.8, 0.2], generator=Generator(0))
+    >>> len(train), len(test)
+    (8, 2)
+    """
+    n = len(dataset)
+    sizes = _counts(n, lengths)
+    order = (generator or default_generator).numpy("permutation", n)
+    if stratify is not None:
+        labels = np.asarray(stratify)
+        if labels.shape != (n,):
+            raise ShapeError(f"random_split: stratify must hold one class per sample, ({n},): got {labels.shape}.")
+        # Sort the shuffled samples by class, and deal them out evenly along that line: place k of m goes to the subset
+        # whose share of the line so far is the furthest behind.
+        order = order[np.argsort(labels[order], kind="stable")]
+        share, dealt = np.array(sizes) / max(n, 1), np.zeros(len(sizes))
+        owner = np.empty(n, np.int64)
+        for place in range(n):
+            behind = np.where(dealt < sizes, share * (place + 1) - dealt, -np.inf)
+            owner[place] = behind.argmax()
+            dealt[owner[place]] += 1
+        return [Subset(dataset, order[owner == k]) for k in range(len(sizes))]
+    ends = np.cumsum(sizes)
+    return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends)]
+
+
+def _counts(n: int, lengths: Sequence[float]) -> list[int]:
+    """Lengths as counts: fractions are rounded down, and what is left goes to the first ones, one each."""
+    if all(isinstance(length, (int, np.integer)) for length in lengths):
+        if sum(lengths) != n or any(length < 0 for length in lengths):
+            raise ArgumentError(f"random_split: the lengths must add up to {n}: got {list(lengths)}.")
+        return [int(length) for length in lengths]
+    if any(length < 0 for length in lengths) or abs(sum(lengths) - 1) > 1e-6:
+        raise ArgumentError(f"random_split: the fractions must add up to 1: got {list(lengths)}.")
+    sizes = [int(n * length + 1e-9) for length in lengths]
+    for k in range(n - sum(sizes)):
+        sizes[k % len(sizes)] += 1
+    return sizes

@@ -1,0 +1,576 @@
+"""Module: a layer or model. Its state is what its attributes are.
+
+A `Parameter` set as an attribute is learned, a `Buffer` is saved but not learned, a `Module` is a part. Everything else here
+(`parameters`, `state_dict`, `to`, `repr` ...) is a walk over those attributes. Names and behaviour are PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend import get_backend
+from ..convert import DTYPE_NAMES, as_array
+from ..edits import link, written
+from ..errors import ArgumentError, DTypeError, GradError, MinigradError, StateError
+from ..mode import MODE
+from ..primitive import PRIMITIVES
+from ..tensor import Handle, Tensor, apply, leaf, wrap
+
+
+class Parameter(Tensor):
+    """A tensor that a module learns: requires a gradient, and is found by ``module.parameters()``.
+
+    >>> Parameter([1.0, 2.0])
+    Parameter containing:
+    tensor([1., 2.], requires_grad=True)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True):
+        array = as_array(data)
+        read_only = not getattr(getattr(array, "flags", None), "writeable", True)
+        self.array = array.copy() if read_only else array  # shares memory where it can be updated in place
+        self.node = self._grad = self.storage = self.source = None
+        if isinstance(data, Tensor) and self.array is data.array:
+            link(self, data, None, {})
+        if requires_grad:
+            self.requires_grad = True
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+class Buffer(Tensor):
+    """A tensor that belongs to a module's state but is not learned, such as a running mean. Set it as an attribute."""
+
+    __slots__ = ("persistent",)
+
+    def __init__(self, data: Any, *, persistent: bool = True):
+        super().__init__(data)
+        self.persistent = persistent  # saved in state_dict
+
+
+class Hooks:
+    """The functions called around the forward and backward of one module."""
+
+    def __init__(self) -> None:
+        self.before: list[Callable] = []
+        self.after: list[Callable] = []
+        self.backward_before: list[Callable] = []
+        self.backward: list[Callable] = []
+
+
+class IncompatibleKeys(NamedTuple):
+    """What load_state_dict found: keys the module has and the dict lacks, and the reverse."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """Base of all layers and models. Set parameters and parts as attributes, and write ``forward``.
+
+    >>> from minigrad import nn
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden, self.out = nn.Linear(4, 8), nn.Linear(8, 2)
+    ...     def forward(self, x):
+    ...         return self.out(self.hidden(x).relu())
+    >>> [name for name, p in Net().named_parameters()]
+    ['hidden.weight', 'hidden.bias', 'out.weight', 'out.bias']
+    """
+
+    training: bool  # train() and eval() set it; Dropout and BatchNorm behave accordingly
+    _buffer_names: dict[str, bool]  # name -> saved in state_dict
+    _hooks: Hooks | None = None  # made at the first registration: a call without hooks costs nothing
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Module:
+        self = super().__new__(cls)  # here, not in __init__: a forgotten super().__init__() does no harm
+        self.__dict__.update(training=True, _buffer_names={})
+        return self
+
+    def __init__(self) -> None:
+        pass
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__}: write its forward(self, x).")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if self._hooks is None:
+                return self.forward(*args, **kwargs)
+            return _hooked_call(self, self._hooks, args, kwargs)
+        except MinigradError as error:
+            _locate(error, self)
+            raise
+
+    # -- attributes ------------------------------------------------------------------------------------------------
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = self.__dict__.get(name)
+        if isinstance(held, Parameter) and value is not None and not isinstance(value, Parameter):
+            raise DTypeError(
+                f"{type(self).__name__}.{name}: a parameter can only be replaced by a Parameter or None: "
+                f"got {type(value).__name__}. Wrap it in nn.Parameter(...), or copy_ into it under no_grad()."
+            )
+        if name in self._buffer_names and value is not None and not isinstance(value, Tensor):
+            raise DTypeError(
+                f"{type(self).__name__}.{name}: a buffer can only be replaced by a Tensor or None: got {type(value).__name__}."
+            )
+        if isinstance(value, Buffer):
+            self._buffer_names[name] = value.persistent
+        self.__dict__[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        self._buffer_names.pop(name, None)
+        super().__delattr__(name)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Set a parameter under this name; None: the name exists, the parameter does not."""
+        if param is not None and not isinstance(param, Parameter):
+            raise DTypeError(f"register_parameter: {name!r} must be a Parameter or None: got {type(param).__name__}.")
+        if param is not None and not param.is_leaf:
+            raise GradError(f"register_parameter: {name!r} was computed from others; a parameter is a leaf.")
+        self._register(name, param)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Set a tensor that is part of the state, and of state_dict unless persistent=False, but not learned."""
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise DTypeError(f"register_buffer: {name!r} must be a Tensor or None: got {type(tensor).__name__}.")
+        self._register(name, tensor)
+        self._buffer_names[name] = persistent
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Set a part under this name."""
+        if module is not None and not isinstance(module, Module):
+            raise DTypeError(f"register_module: {name!r} must be a Module or None: got {type(module).__name__}.")
+        self._register(name, module)
+
+    add_module = register_module
+
+    def _register(self, name: str, value: Any) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ArgumentError(f"{type(self).__name__}: a name must be a non-empty string without dots: got {name!r}.")
+        if hasattr(type(self), name):
+            raise ArgumentError(f"{type(self).__name__}: the name {name!r} is taken by a method. Choose another.")
+        setattr(self, name, value)
+
+    def get_submodule(self, target: str) -> Module:
+        """The part at a path such as ``"encoder.layers.0"``; the module itself for ``""``."""
+        found: Any = self
+        for name in target.split(".") if target else ():
+            found = found.__dict__.get(name) if isinstance(found, Module) else None
+            if not isinstance(found, Module):
+                raise StateError(
+                    f"get_submodule: {type(self).__name__} has no part at {target!r} (stopped at {name!r})."
+                )
+        return found
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a path such as ``"encoder.layers.0.weight"``."""
+        return self._get(target, Parameter, "get_parameter")
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a path such as ``"norm.running_mean"``."""
+        return self._get(target, Tensor, "get_buffer")
+
+    def _get(self, target: str, kind: type, who: str) -> Any:
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path).__dict__.get(name)
+        if not isinstance(found, kind):
+            raise StateError(f"{who}: {type(self).__name__} has none at {target!r}.")
+        return found
+
+    # -- walks -----------------------------------------------------------------------------------------------------
+    def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        return ((name, v) for name, v in list(self.__dict__.items()) if isinstance(v, Parameter))
+
+    def _own_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        return ((name, self.__dict__[name]) for name in self._buffer_names if self.__dict__[name] is not None)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, part) of the direct parts, each part once."""
+        seen: set[int] = set()
+        for name, v in list(self.__dict__.items()):
+            if isinstance(v, Module) and id(v) not in seen:
+                seen.add(id(v))
+                yield name, v
+
+    def children(self) -> Iterator[Module]:
+        return (m for _, m in self.named_children())
+
+    def named_modules(
+        self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """(path, module) of this module and all parts of parts, each once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, v in list(self.__dict__.items()):
+            if isinstance(v, Module):
+                yield from v.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        return (m for _, m in self.named_modules())
+
+    def _named(self, own: Callable, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        for path, module in modules:
+            for name, t in own(module):
+                if id(t) not in seen:
+                    if remove_duplicate:
+                        seen.add(id(t))
+                    yield f"{path}.{name}" if path else name, t
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """(path, parameter) of this module and its parts; a shared parameter once, under its first path."""
+        return self._named(Module._own_parameters, prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """(path, buffer) of this module and its parts."""
+        return self._named(Module._own_buffers, prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    # -- state -----------------------------------------------------------------------------------------------------
+    def _saved(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
+        """(key, tensor) of all that state_dict holds, in PyTorch's order: parameters, buffers, parts."""
+        for name, p in self._own_parameters():
+            yield prefix + name, p
+        for name, b in self._own_buffers():
+            if self._buffer_names[name]:
+                yield prefix + name, b
+        for name, v in list(self.__dict__.items()):
+            if isinstance(v, Module):
+                yield from v._saved(f"{prefix}{name}.")
+
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
+        """All parameters and persistent buffers by path, sharing memory with the module (keep_vars: the very tensors)."""
+        return OrderedDict((key, t if keep_vars else t.detach()) for key, t in self._saved(prefix))
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
+        """Copy values (Tensors, arrays, or anything NumPy can read) into the parameters and buffers of the same names.
+
+        All keys and shapes are checked before anything is written. strict=False tolerates missing and unexpected keys, never
+        a wrong shape. assign=True takes over dtype and memory of the values instead of copying.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise DTypeError(f"load_state_dict: state_dict must be a mapping: got {type(state_dict).__name__}.")
+        own = OrderedDict(self._saved(""))
+        missing = [key for key in own if key not in state_dict]
+        unexpected = [key for key in state_dict if key not in own]
+        values = {key: _host(state_dict[key]) for key in own if key in state_dict}
+        wrong = [f"{k}: {v.shape} for {own[k].shape}" for k, v in values.items() if v.shape != own[k].shape]
+        lines = [f"missing: {', '.join(missing)}"] * bool(strict and missing)
+        lines += [f"unexpected: {', '.join(map(str, unexpected))}"] * bool(strict and unexpected)
+        lines += [f"wrong shape: {'; '.join(wrong)}"] * bool(wrong)
+        if lines:
+            listed = "\n  ".join(lines)
+            raise StateError(
+                f"load_state_dict: the keys and shapes must be {type(self).__name__}'s:\n  {listed}\n"
+                "Build the model with the same options, or pass strict=False to load what matches in name."
+            )
+        for key, value in values.items():
+            t = own[key]
+            if assign:
+                _move(t, t.backend.asarray(value, copy=True))
+            else:
+                t.array[...] = t.backend.asarray(value, dtype=t.dtype)
+                written(t, "load_state_dict")
+        return IncompatibleKeys(missing, unexpected)
+
+    # -- changes to the whole ----------------------------------------------------------------------------------------
+    def apply(self, fn: Callable[[Module], Any]) -> Module:
+        """Call fn on every part, then on the module itself: ``model.apply(init_weights)``."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Module:
+        """Training behaviour (dropout drops, batch norm uses the batch) for this module and its parts."""
+        if not isinstance(mode, bool):
+            raise ArgumentError(f"train: mode must be True or False: got {mode!r}.")
+        for module in self.modules():
+            module.__dict__["training"] = mode
+        return self
+
+    def eval(self) -> Module:
+        """Evaluation behaviour: the same input always gives the same output."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Freeze (False) or unfreeze all parameters."""
+        for p in self.parameters():
+            p.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill them with zeros."""
+        for p in self.parameters():
+            p._grad = None if set_to_none or p._grad is None else wrap(p.backend.xp.zeros_like(p.array))
+
+    def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Module:
+        """In another float dtype, on another backend ("cupy", "cpu"), or like a tensor; in place, as PyTorch's."""
+        for target in targets:
+            if isinstance(target, Tensor):
+                device, dtype = target.backend, target.dtype
+            elif isinstance(target, str) and target not in DTYPE_NAMES or hasattr(target, "to_host"):
+                device = target
+            elif target is not None:
+                dtype = target
+        dtype = None if dtype is None else np.dtype(dtype)
+        if dtype is not None and dtype.kind not in "fc":
+            raise DTypeError(f"{type(self).__name__}.to: dtype must be a float dtype: got {dtype}.")
+        backend = None if device is None else get_backend("numpy" if device == "cpu" else device)
+
+        def moved(array: Any, own: Any) -> Any:
+            if backend is not None and not isinstance(array, backend.array):
+                array = backend.asarray(own.to_host(array))
+            return (
+                array.astype(dtype)
+                if dtype is not None and array.dtype.kind in "fc" and array.dtype != dtype
+                else array
+            )
+
+        for t in (*self.parameters(), *self.buffers()):
+            own = t.backend
+            array = moved(t.array, own)
+            if array is not t.array:
+                grad = t._grad
+                _move(t, array)
+                t._grad = None if grad is None else wrap(moved(grad.array, own))
+        return self
+
+    def float(self) -> Module:
+        return self.to(dtype="float32")
+
+    def double(self) -> Module:
+        return self.to(dtype="float64")
+
+    def half(self) -> Module:
+        return self.to(dtype="float16")
+
+    def cpu(self) -> Module:
+        return self.to("cpu")
+
+    # -- hooks -----------------------------------------------------------------------------------------------------
+    def _add_hook(self, kind: str, hook: Callable, prepend: bool) -> Handle:
+        if self._hooks is None:
+            self._hooks = Hooks()
+        hooks = getattr(self._hooks, kind)
+        hooks.insert(0 if prepend else len(hooks), hook)
+        return Handle(hooks, hook)
+
+    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+        """``hook(module, args)`` before each forward; what it returns, if not None, replaces the arguments.
+
+        with_kwargs: ``hook(module, args, kwargs)``, which may return (args, kwargs).
+        """
+        return self._add_hook("before", _WithKeywords(hook) if with_kwargs else hook, prepend)
+
+    def register_forward_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+        """``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output.
+
+        with_kwargs: ``hook(module, args, kwargs, output)``.
+        """
+        return self._add_hook("after", _WithKeywords(hook) if with_kwargs else hook, prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(module, grad_output)`` when the gradients of the outputs are there; may return others in their place."""
+        return self._add_hook("backward_before", hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(module, grad_input, grad_output)`` when the gradients of the inputs are there; may return another grad_input.
+
+        Inputs and outputs count that are tensors passed by position; one without a gradient is None.
+        """
+        return self._add_hook("backward", hook, prepend)
+
+    # -- words -----------------------------------------------------------------------------------------------------
+    def extra_repr(self) -> str:
+        """What repr shows between the parentheses: the options of a layer."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        parts = [f"({name}): {_indented(repr(m))}" for name, m in self.__dict__.items() if isinstance(m, Module)]
+        return _framed(type(self).__name__, extra, parts)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name.isidentifier()]
+
+
+class _WithKeywords(NamedTuple):
+    """A hook that also receives the keyword arguments."""
+
+    hook: Callable
+
+
+def _framed(name: str, extra: str, parts: list[str]) -> str:
+    if not parts:
+        return f"{name}({_indented(extra)})" if "\n" not in extra else f"{name}(\n  {_indented(extra)}\n)"
+    return f"{name}(\n  " + "\n  ".join([extra] * bool(extra) + parts) + "\n)"
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")
+
+
+def _host(value: Any) -> np.ndarray:
+    array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        raise DTypeError(f"load_state_dict: values must be arrays of numbers: got {type(value).__name__}.")
+    return array
+
+
+def _move(t: Tensor, array: Any) -> None:
+    """Give t another array, perhaps of another dtype or device; it stays the same tensor, a leaf with its hooks."""
+    t.array, t.storage, t.source = array, None, None
+    if t.node is not None:
+        hooks, t.node = t.node.hooks, leaf(t)
+        t.node.hooks = hooks
+
+
+def made(shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> Parameter:
+    """A new parameter of this shape with whatever the memory holds, for `reset_parameters` to fill."""
+    mode = MODE.get()
+    backend = mode.device if device is None else get_backend("numpy" if device == "cpu" else device)
+    return Parameter(wrap(backend.xp.empty(shape, dtype or mode.default_dtype)))
+
+
+# ---- calls with hooks ------------------------------------------------------------------------------------------------
+
+
+def _hooked_call(module: Module, hooks: Hooks, args: tuple, kwargs: dict) -> Any:
+    for hook in list(hooks.before):
+        if isinstance(hook, _WithKeywords):
+            result = hook.hook(module, args, kwargs)
+            args, kwargs = (args, kwargs) if result is None else result
+        else:
+            result = hook(module, args)
+            args = args if result is None else result if isinstance(result, tuple) else (result,)
+    watch = _Watch(module, hooks) if hooks.backward or hooks.backward_before else None
+    if watch:
+        args = watch.inputs(args)
+    output = module.forward(*args, **kwargs)
+    for hook in list(hooks.after):
+        if isinstance(hook, _WithKeywords):
+            result = hook.hook(module, args, kwargs, output)
+        else:
+            result = hook(module, args, output)
+        output = output if result is None else result
+    return watch.outputs(output) if watch else output
+
+
+class _Watch:
+    """Calls the backward hooks of one module for one forward.
+
+    Inputs and outputs pass through gates. A gate is two aliases in a row per tensor: the walk goes newest first, so all outer
+    aliases have seen their gradients before the first inner one runs, and that is when the hooks are called.
+    """
+
+    def __init__(self, module: Module, hooks: Hooks):
+        self.module, self.hooks = module, hooks
+        self.gated = False
+        self.grad_output: tuple = ()
+
+    def inputs(self, args: tuple) -> tuple:
+        args = _gate(args, self.input_gradients)
+        self.gated = any(isinstance(a, Tensor) and a.node is not None for a in args)
+        return args
+
+    def outputs(self, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return _gate(output, self.output_gradients)
+        return _gate((output,), self.output_gradients)[0]
+
+    def output_gradients(self, grads: tuple) -> tuple:
+        for hook in list(self.hooks.backward_before):
+            grads = _replaced(hook(self.module, grads), grads)
+        self.grad_output = grads
+        if not self.gated:  # no input takes a gradient: there is nothing to wait for
+            self.input_gradients((None,))
+        return grads
+
+    def input_gradients(self, grads: tuple) -> tuple:
+        for hook in list(self.hooks.backward):
+            grads = _replaced(hook(self.module, grads, self.grad_output), grads)
+        return grads
+
+
+def _replaced(result: Any, grads: tuple) -> tuple:
+    if result is None:
+        return grads
+    result = result if isinstance(result, tuple) else (result,)
+    if len(result) != len(grads):
+        raise ArgumentError(f"backward hook: must return {len(grads)} gradients or None: got {len(result)}.")
+    return result
+
+
+def _gate(tensors: tuple, act: Callable[[tuple], tuple]) -> tuple:
+    """The tensors, with ``act(gradients)`` called once all their gradients are there; it returns those to pass on."""
+    live = [i for i, t in enumerate(tensors) if isinstance(t, Tensor) and t.node is not None]
+    seen: dict[int, Tensor] = {}
+    passed: list = []
+
+    def collect(i: int) -> Callable:
+        return lambda g: seen.__setitem__(i, g)
+
+    def release(i: int) -> Callable:
+        def run(g: Tensor) -> Tensor | None:
+            if i in seen:  # the first to run: all have arrived
+                passed[:] = act(tuple(seen.get(k) for k in range(len(tensors))))
+                seen.clear()
+            return passed[i]
+
+        return run
+
+    inner = {i: apply(PRIMITIVES["alias"], tensors[i]) for i in live}
+    outer = {i: apply(PRIMITIVES["alias"], inner[i]) for i in live}
+    for i in live:
+        if inner[i].node is not None:  # recording
+            inner[i].register_hook(release(i))
+            outer[i].register_hook(collect(i))
+    return tuple(outer.get(i, t) for i, t in enumerate(tensors))
+
+
+# ---- where in the model an error came from -----------------------------------------------------------------------------
+
+
+def _locate(error: MinigradError, module: Module) -> None:
+    """Note on the error the path of the layer that raised it, one step longer at each call it passes through."""
+    trail = error.__dict__.setdefault("_trail", [])
+    if not trail:
+        trail.append((module, type(module).__name__, repr(module) if not list(module.children()) else ""))
+    else:
+        inner, path, _ = trail[-1]
+        name = next((name for name, m in module.named_modules() if m is inner), "?")
+        head = path.partition(".")[2]
+        trail.append((module, ".".join(filter(None, (type(module).__name__, name, head))), ""))
+    layer = trail[0][2]
+    note = f"in {trail[-1][1]}" + (f" = {layer}" if layer and len(trail) > 1 else f": {layer}" if layer else "")
+    notes = error.__dict__.setdefault("__notes__", [])
+    if len(trail) > 1:
+        notes[-1] = note
+    else:
+        notes.append(note)

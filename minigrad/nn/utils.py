@@ -1,0 +1,83 @@
+"""Tools for training loops: clipping gradients, and parameters as one vector. The module's name is PyTorch's (torch.nn.utils)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..edits import written
+from ..errors import ArgumentError, GradError, ShapeError
+from ..tensor import F, Tensor, wrap
+
+
+def _gradients(parameters: Any) -> list[Tensor]:
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [p.grad for p in parameters if p.grad is not None]
+
+
+def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+    """(sum of |x|**norm_type over all elements of all tensors)**(1 / norm_type); norm_type may be infinity."""
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if not tensors:
+        return wrap(F.zeros(shape=(), dtype="float32").array)
+    xp, arrays = tensors[0].backend.xp, [t.array.reshape(-1) for t in tensors]
+    if norm_type == math.inf:
+        total = xp.max(xp.stack([xp.max(xp.abs(a)) if a.size else a.sum() for a in arrays]))
+    else:
+        norms = xp.stack([xp.linalg.norm(a, norm_type) for a in arrays])
+        total = xp.linalg.norm(norms, norm_type)
+    if error_if_nonfinite and not bool(xp.isfinite(total)):
+        raise GradError(
+            f"clip_grad_norm_: the total norm is {float(total)}. Look for the first NaN, or pass error_if_nonfinite=False."
+        )
+    return wrap(xp.asarray(total, dtype=arrays[0].dtype))
+
+
+def clip_grad_norm_(
+    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
+) -> Tensor:
+    """Scale all gradients together, in place, so that their total norm is at most max_norm; returns the norm before.
+
+    The factor is max_norm / (norm + 1e-6), as in PyTorch. Pascanu et al. 2012, arXiv:1211.5063. `foreach` has no effect.
+    """
+    gradients = _gradients(parameters)
+    total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    factor = min(float(max_norm) / (total.item() + 1e-6), 1.0)
+    if factor < 1 or math.isnan(factor):
+        for g in gradients:
+            _store(g, g.array * g.array.dtype.type(factor), "clip_grad_norm_")
+    return total
+
+
+def clip_grad_value_(parameters: Any, clip_value: float, foreach: Any = None) -> None:
+    """Clip every element of every gradient to [-clip_value, clip_value], in place. `foreach` has no effect."""
+    if clip_value < 0:
+        raise ArgumentError(f"clip_grad_value_: clip_value must not be negative: got {clip_value}.")
+    for g in _gradients(parameters):
+        _store(g, g.backend.xp.clip(g.array, -clip_value, clip_value), "clip_grad_value_")
+
+
+def _store(g: Tensor, values: Any, op: str) -> None:
+    g.array[...] = values
+    written(g, op)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters flat, one after the other: (N,). Gradients flow back."""
+    return F.concat(*[F.reshape(p, (-1,)) for p in parameters])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Copy the parts of a vector (N,) into the parameters, in order and in place."""
+    parameters = list(parameters)
+    n = sum(p.size for p in parameters)
+    if vec.shape != (n,):
+        raise ShapeError(
+            f"vector_to_parameters: vec must have one element per parameter element, ({n},): got {vec.shape}."
+        )
+    start = 0
+    for p in parameters:
+        p.array[...] = vec.array[start : start + p.size].reshape(p.shape)
+        written(p, "vector_to_parameters")
+        start += p.size

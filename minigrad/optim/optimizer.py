@@ -1,0 +1,265 @@
+"""Optimizer: parameter groups, state, and the step loop. An optimizer is two pure functions, `init` and `update`.
+
+    def init(self, F, p, **options):               the state of one parameter before the first step
+    def update(self, F, p, g, state, **options):   (new p, new state), written as the formula, changing nothing
+
+p, g and the state's values are arrays and F the primitives for them, so the same `update` serves NumPy, CuPy and traced
+arrays. The loop here calls it for every parameter that has a gradient and writes the results in place; where a fused
+kernel serves (see `Optimizer.kernel`), that does the same in one pass over memory.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..backend import Backend
+from ..backend.base import POOL
+from ..edits import caller, written
+from ..errors import ArgumentError, DTypeError, GradError, StateError
+from ..mode import MODE, enable_grad
+from ..tensor import Tensor, wrap
+
+FUSE_FROM = 16_384  # elements of all parameters together: fewer never wait for a compiler
+
+
+class Optimizer:
+    """Base of all optimizers. ``params``: tensors, (name, tensor) pairs, or dicts ``{"params": [...], "lr": ...}``, one per group.
+
+    Options given in a group's dict hold for that group; the constructor's are the defaults of the others. A subclass sets the
+    defaults, and writes `init` and `update`.
+    """
+
+    defaults: dict[str, Any]
+    ignored = ("foreach", "fused", "capturable", "differentiable")  # PyTorch's speed flags: accepted, without effect
+    checks: dict[str, Callable[[Any], bool]] = {}  # option -> does this value pass?
+    # A fused in-place step of the numba backend: the module in minigrad.kernels.cpu and the function's name there.
+    kernel: tuple[str, str] | None = None
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+        self.defaults = defaults
+        self.options = tuple(defaults)
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self.param_groups: list[dict[str, Any]] = []
+        self.steps = 0  # calls of step(), for the schedulers' warning
+        self._pre_hooks: list[Callable] = []
+        self._post_hooks: list[Callable] = []
+        self._silent = False  # warned that there is no gradient
+        self._kernel: tuple[Callable, Callable] | None = None
+        if isinstance(params, Tensor):
+            raise DTypeError(
+                f"{self.name}: params must be an iterable of tensors or dicts: got one tensor. Pass [tensor]."
+            )
+        params = list(params.items() if isinstance(params, Mapping) else params)
+        if not params:
+            raise ArgumentError(
+                f"{self.name}: got an empty parameter list. Is model.parameters() a generator that was used up, or has the model none?"
+            )
+        for group in params if isinstance(params[0], dict) else [{"params": params}]:
+            self.add_param_group(group)
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    # -- the two pure functions --------------------------------------------------------------------------------------
+    def init(self, F: Any, p: Any, **options: Any) -> dict[str, Any]:
+        raise NotImplementedError(f"{self.name}: write init(self, F, p, **options).")
+
+    def update(self, F: Any, p: Any, g: Any, state: dict[str, Any], **options: Any) -> tuple[Any, dict[str, Any]]:
+        raise NotImplementedError(f"{self.name}: write update(self, F, p, g, state, **options).")
+
+    def fused_options(self, options: dict[str, Any]) -> dict[str, Any] | None:
+        """The keywords of the fused kernel for a group's options; None where `update` must serve."""
+        return None
+
+    def fused(
+        self, when: Callable, kernel: Callable, p: Any, g: Any, state: dict[str, Tensor], options: dict[str, Any]
+    ) -> bool:
+        """If the kernel serves these arrays, call it: it changes p and the state in place. False: it does not."""
+        return False
+
+    # -- groups ------------------------------------------------------------------------------------------------------
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with options of their own, for instance when layers are unfrozen."""
+        if not isinstance(param_group, dict):
+            raise DTypeError(f"{self.name}: a parameter group must be a dict: got {type(param_group).__name__}.")
+        group = dict(param_group)
+        params = group.get("params")
+        if isinstance(params, set):
+            raise DTypeError(f"{self.name}: params must have an order: got a set. Pass a list.")
+        params = [params] if isinstance(params, Tensor) else list(params or ())
+        if params and all(isinstance(p, tuple) for p in params):
+            group["param_names"] = [name for name, _ in params]
+            params = [p for _, p in params]
+        taken = {id(p) for g in self.param_groups for p in g["params"]}
+        for i, p in enumerate(params):
+            if not isinstance(p, Tensor):
+                raise DTypeError(f"{self.name}: parameters must be tensors: parameter {i} is {type(p).__name__}.")
+            if not p.is_leaf:
+                raise GradError(
+                    f"{self.name}: parameters must be leaves: parameter {i} {p.shape} was computed (by {p.node.name}). "
+                    "Optimize the tensor it was computed from."
+                )
+            if id(p) in taken:
+                raise ArgumentError(f"{self.name}: parameter {i} {p.shape} is given twice. Each belongs to one group.")
+            taken.add(id(p))
+        group["params"] = params
+        for option, default in self.defaults.items():
+            group.setdefault(option, default)
+        self._check(group)
+        self.param_groups.append(group)
+        self._kernel = None
+
+    def _check(self, group: dict[str, Any]) -> None:
+        for option, passes in self.checks.items():
+            if option in group and not passes(group[option]):
+                raise ArgumentError(f"{self.name}: invalid {option}: {group[option]!r}. See help({self.name}).")
+
+    # -- stepping ----------------------------------------------------------------------------------------------------
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill them with zeros."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p._grad = None if set_to_none or p._grad is None else wrap(p.backend.xp.zeros_like(p.array))
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient, in place. closure: computes and returns the loss, called first."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for hook in self._pre_hooks:
+            hook(self, (closure,), {})
+        changed, stamp, where, host = False, f"{self.name}.step", caller(), MODE.get().host
+        for group in self.param_groups:
+            options = {name: group[name] for name in self.options}
+            fused = self.fused_options(options)
+            for p in group["params"]:
+                if p._grad is not None:
+                    changed = True
+                    self._step_one(p, host if type(p.array) is ndarray else p.backend, options, fused)
+                    written(p, stamp, where)
+        if not changed and not self._silent:
+            self._silent = True
+            self._warn_idle()
+        self.steps += 1
+        for hook in self._post_hooks:
+            hook(self, (closure,), {})
+        return loss
+
+    def _step_one(self, p: Tensor, backend: Backend, options: dict[str, Any], fused: dict[str, Any] | None) -> None:
+        array, g = p.array, p._grad.array
+        state = self.state.get(p)
+        if state is None:
+            made = self.init(backend.F, array, **options)
+            state = self.state[p] = {name: wrap(value) for name, value in made.items()}
+        if fused is not None and backend.name == "numba":
+            when, kernel = self._kernel or self._load_kernel()
+            with POOL:
+                if self.fused(when, kernel, array, g, state, fused):
+                    return
+        new, arrays = self.update(backend.F, array, g, {name: t.array for name, t in state.items()}, **options)
+        array[...] = new
+        for name, value in arrays.items():
+            if not isinstance(value, backend.array):  # NumPy makes numbers of 0-d arrays
+                value = backend.xp.asarray(value)
+            if name in state:
+                state[name].array = value
+            else:
+                state[name] = wrap(value)
+
+    def _load_kernel(self) -> tuple[Callable, Callable]:
+        """When the kernel serves, and the kernel; never, for a model too small to pay for compiling."""
+        assert self.kernel is not None
+        module, name = self.kernel
+        if sum(p.size for p in self._params()) < FUSE_FROM:
+            self._kernel = (lambda *arrays: False), self.update
+        else:
+            kernels = "minigrad.kernels.cpu"
+            when = getattr(import_module(f"{kernels}.when"), f"{name}_when")
+            self._kernel = when, getattr(import_module(f"{kernels}.{module}"), name)
+        return self._kernel
+
+    def _warn_idle(self) -> None:
+        first = next((p for group in self.param_groups for p in group["params"]), None)
+        why = "it has no parameters" if first is None else f"the first parameter's {first.explain_grad()}"
+        warnings.warn(f"{self.name}.step: no parameter has a gradient, nothing changed: {why}", stacklevel=3)
+
+    def register_step_pre_hook(self, hook: Callable) -> Callable[[], None]:
+        """``hook(optimizer, args, kwargs)`` before each step. Returns a function that takes it off again."""
+        self._pre_hooks.append(hook)
+        return lambda: self._pre_hooks.remove(hook)
+
+    def register_step_post_hook(self, hook: Callable) -> Callable[[], None]:
+        """``hook(optimizer, args, kwargs)`` after each step. Returns a function that takes it off again."""
+        self._post_hooks.append(hook)
+        return lambda: self._post_hooks.remove(hook)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """``{"state": {index: {name: tensor}}, "param_groups": [options with the indices of their parameters]}``, as PyTorch's."""
+        index = {id(p): i for i, p in enumerate(self._params())}
+        groups = [
+            {k: v for k, v in g.items() if k != "params"} | {"params": [index[id(p)] for p in g["params"]]}
+            for g in self.param_groups
+        ]
+        return {"state": {index[id(p)]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned, here or in PyTorch; values may be anything NumPy can read."""
+        missing = [key for key in ("state", "param_groups") if key not in state_dict]
+        if missing:
+            raise StateError(f"{self.name}.load_state_dict: missing keys: {', '.join(missing)}.")
+        saved = state_dict["param_groups"]
+        came, own = [len(g["params"]) for g in saved], [len(g["params"]) for g in self.param_groups]
+        if came != own:
+            raise StateError(
+                f"{self.name}.load_state_dict: groups must have as many parameters as here: got {came}, here {own}."
+            )
+        by_index = dict(zip(chain.from_iterable(g["params"] for g in saved), self._params()))
+        loaded: dict[Tensor, dict[str, Tensor]] = OrderedDict()
+        for i, values in state_dict["state"].items():
+            i = int(i) if isinstance(i, str) and i.isdecimal() else i  # a file may hold the numbers as text
+            if i not in by_index:
+                raise StateError(f"{self.name}.load_state_dict: state of parameter {i}, which no group names.")
+            loaded[by_index[i]] = {k: self._loaded(by_index[i], i, k, v) for k, v in values.items() if v is not None}
+        for group, g in zip(self.param_groups, saved):
+            group.update({k: v for k, v in g.items() if k not in ("params", *self.ignored)})
+            self._check(group)
+        self.state = dict(loaded)
+
+    def _loaded(self, p: Tensor, i: int, name: str, value: Any) -> Tensor:
+        array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+        if array.shape not in (p.shape, ()):
+            raise StateError(
+                f"{self.name}.load_state_dict: {name} of parameter {i} must be {p.shape} or (): got {array.shape}."
+            )
+        if name == "step":  # a count, not to be rounded to the parameter's dtype
+            return wrap(np.array(array, np.float32))
+        return wrap(p.backend.asarray(array, dtype=p.dtype, copy=True))
+
+    def _params(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key not in ("params", "param_names")]
+        return f"{self.name} (\n" + "\n".join(lines) + "\n)"
+
+
+def not_negative(value: Any) -> bool:
+    return value is not None and float(value) >= 0
+
+
+def is_flag(value: Any) -> bool:
+    return isinstance(value, (bool, np.bool_))

@@ -1,0 +1,109 @@
+"""Figures gathered batch by batch: `reset`, then `update` with each batch, then `compute`.
+
+prediction: (B, K) scores, the largest of which is the answer, or (B,) answers; target: (B,) classes. All on the host.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, IndexRangeError, ShapeError
+
+
+class Metric:
+    """Subclass with a `name` and the three methods."""
+
+    name = "metric"
+
+    def reset(self) -> None:
+        """Forget everything."""
+        raise NotImplementedError(f"{type(self).__name__} needs reset(), update(prediction, target) and compute().")
+
+    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        """Take in one batch."""
+        raise NotImplementedError(f"{type(self).__name__} needs reset(), update(prediction, target) and compute().")
+
+    def compute(self) -> Any:
+        """The figure over all batches since `reset`."""
+        raise NotImplementedError(f"{type(self).__name__} needs reset(), update(prediction, target) and compute().")
+
+
+class Mean:
+    """A weighted mean, gathered in float64: ``add(value, weight)``, then ``value``."""
+
+    def __init__(self) -> None:
+        self.total = self.weight = 0.0
+
+    def add(self, value: float, weight: float = 1.0) -> None:
+        self.total += value * weight
+        self.weight += weight
+
+    @property
+    def value(self) -> float:
+        return self.total / self.weight if self.weight else float("nan")
+
+
+class Accuracy(Metric):
+    """The share of right answers, from 0 to 1; NaN before the first.
+
+    >>> accuracy = Accuracy()
+    >>> accuracy.update(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    >>> accuracy.compute()
+    0.5
+    """
+
+    name = "accuracy"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.mean = Mean()
+
+    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        answers, target = answered(prediction, target)
+        self.mean.add(float(np.mean(answers == target)) if target.size else 0.0, target.size)
+
+    def compute(self) -> float:
+        return self.mean.value
+
+
+class ConfusionMatrix(Metric):
+    """(K, K) counts: entry [i, j] is how many samples of class i were taken for class j."""
+
+    name = "confusion_matrix"
+
+    def __init__(self, classes: int):
+        if classes < 1:
+            raise ArgumentError(f"ConfusionMatrix: there must be at least one class: got {classes}.")
+        self.classes = classes
+        self.reset()
+
+    def reset(self) -> None:
+        self.counts = np.zeros((self.classes, self.classes), np.int64)
+
+    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        k = self.classes
+        answers, target = answered(prediction, target)
+        for name, values in (("answers", answers), ("targets", target)):
+            if values.size and not (values.min() >= 0 and values.max() < k):
+                raise IndexRangeError(
+                    f"ConfusionMatrix: {name} must be from 0 to {k - 1}: got {values.min()} to {values.max()}."
+                )
+        self.counts += np.bincount(target * k + answers, minlength=k * k).reshape(k, k)
+
+    def compute(self) -> np.ndarray:
+        return self.counts.copy()
+
+
+def answered(prediction: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The classes answered and the true ones, (B,) each, from scores or answers."""
+    prediction, target = np.asarray(prediction), np.asarray(target)
+    if target.ndim != 1 or prediction.ndim not in (1, 2) or len(prediction) != len(target):
+        raise ShapeError(
+            f"metric: needs (B, K) or (B,) predictions and (B,) targets: got {prediction.shape}, {target.shape}."
+        )
+    answers = prediction.argmax(axis=1) if prediction.ndim == 2 else prediction
+    return answers.astype(np.int64), target.astype(np.int64)
