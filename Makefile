@@ -28,7 +28,7 @@ help:
 demo: $(VENV)/.train
 	$(BIN)/minigrad train digits-cnn $(RUN_OPTIONS)
 
-test: lint types $(if $(PARITY),$(VENV)/.parity)
+test: lint types $(if $(filter-out 0 no,$(PARITY)),$(VENV)/.parity)
 	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.dev

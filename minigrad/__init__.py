@@ -84,7 +84,10 @@ def __getattr__(name: str):
     """Every public primitive is a function of this module, made at first use from its declaration."""
     if name in ("nn", "optim"):  # loaded at first use: import minigrad stays light
         return _import_module(f"{__name__}.{name}")
-    return getattr(functions, name)
+    try:
+        return getattr(functions, name)
+    except AttributeError:
+        raise AttributeError(f"module 'minigrad' has no attribute {name!r}") from None
 
 
 def __dir__() -> list[str]:

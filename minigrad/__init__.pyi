@@ -125,7 +125,7 @@ def batch_norm(x: Data, weight: Data | None = None, bias: Data | None = None, ep
     x: (B, C, ...); weight, bias: (C,) or None; returns y, mean (C,), var (C,). Ioffe, Szegedy 2015,
     arXiv:1502.03167."""
 
-def binary_cross_entropy(t: Data, p: Data, *, out: Tensor | None = None) -> Tensor:
+def binary_cross_entropy(p: Data, t: Data, *, out: Tensor | None = None) -> Tensor:
     """y = -(t ln p + (1 - t) ln(1 - p)) for a probability p, with logarithms of at least -100."""
 
 def bitwise_and(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
@@ -316,7 +316,7 @@ def log2(x: Data, *, out: Tensor | None = None) -> Tensor:
 def log_sigmoid(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = ln(1 / (1 + e**-x)), without underflow."""
 
-def log_softmax(x: Data, axis: Any) -> Tensor:
+def log_softmax(x: Data, axis: Any = -1) -> Tensor:
     """y = x - ln(sum(e**x)) over `axis`, computed without forming small probabilities."""
 
 def log_softmax_backward(dy: Data, logp: Data, axis: Any) -> Tensor:
@@ -441,7 +441,7 @@ def sin(x: Data, *, out: Tensor | None = None) -> Tensor:
 def sinh(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = sinh x."""
 
-def softmax(x: Data, axis: Any) -> Tensor:
+def softmax(x: Data, axis: Any = -1) -> Tensor:
     """y = e**x / sum(e**x) over `axis`: positive and summing to 1. x: any shape; a 0-d x gives 1."""
 
 def softmax_backward(dy: Data, p: Data, axis: Any) -> Tensor:

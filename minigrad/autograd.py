@@ -173,8 +173,9 @@ class Rules:
                 "same graph. Pass retain_graph=True to all but the last, or run the forward again."
             )
         if primitive.outputs > 1:
-            zeros = zip(g, node.shape, node.dtype)
-            g = tuple(F.zeros(shape=s, dtype=d) if p is None and d.kind in "fc" else p for p, s, d in zeros)
+            like = next(p for p in g if p is not None)  # zeros for the other parts belong on its device
+            parts = zip(g, node.shape, node.dtype)
+            g = tuple(F.zeros(shape=s, dtype=d, like=like) if p is None and d.kind in "fc" else p for p, s, d in parts)
         values = {**primitive.defaults, **node.params, "F": F, "g": g}
         for name, saved in zip(plan.names, node.saved):
             values[name] = self.operand(name, saved, node)

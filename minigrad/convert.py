@@ -46,7 +46,9 @@ def as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
             ) from None
         if isinstance(error, MinigradError):
             raise
-        raise DTypeError(f"tensor: {error}. Rows must have equal lengths, and elements must be numbers.") from None
+        raise DTypeError(
+            f"tensor: {str(error).rstrip('.')}. Rows must have equal lengths, and elements must be numbers."
+        ) from None
     if array.dtype.kind not in "biufc":
         raise DTypeError(f"tensor: elements must be numbers or booleans: got {array.dtype} ({type(data).__name__}).")
     if dtype is None and not isinstance(data, (ndarray, np.generic)) and array.dtype.kind in "fc" and array.size:

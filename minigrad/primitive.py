@@ -386,11 +386,13 @@ def _broadcast_hint(shapes: Sequence[tuple[int, ...]]) -> str:
 def result_dtype(kind: str, *specs: Any) -> Any:
     if kind == "bool":
         return np.dtype(bool)
-    dtypes = [getattr(s, "dtype", s) for s in specs]
-    floats = [d for d in dtypes if getattr(d, "kind", "") in "fc" or isinstance(d, (float, complex))]
-    dtype = np.result_type(*(floats or dtypes))  # integers that meet floats do not widen them
-    integers = dtype.kind in "biu" or not any(hasattr(d, "kind") for d in floats)
-    return np.dtype(np.float32) if integers and (kind == "float" or floats) else dtype
+    dtypes = [getattr(s, "dtype", s) for s in specs]  # or a Python number
+    floats = [d for d in dtypes if np.dtype(d if isinstance(d, np.dtype) else type(d)).kind in "fc"]
+    if not floats:
+        return np.dtype(np.float32) if kind == "float" else np.result_type(*dtypes)
+    if not any(isinstance(d, np.dtype) for d in floats):  # integers meet a Python number
+        floats.append(np.dtype(np.float32))
+    return np.result_type(*floats)  # integers that meet floats do not widen them
 
 
 def same_as(name: str) -> Callable:

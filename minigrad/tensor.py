@@ -394,12 +394,17 @@ def function(p: Primitive) -> Callable:
         "_p": p,
         "_unpack": _unpacked,
         "_into": _into,
+        "_pytorch": _pytorch,
         **{f"_{k}": v for k, v in p.defaults.items()},
     }
     required = [k for k, v in p.defaults.items() if v is p.signature.empty]
     keywords = [k if k in required else f"{k}=_{k}" for k in sorted(p.defaults, key=lambda k: k not in required)]
-    out = bool(p.inline)
-    lines = [f"def {p.name}({', '.join([*inputs, *keywords, *(['*, out=None'] if out else [])])}):"]
+    out, axis = bool(p.inline), "axis" in p.defaults
+    extra = ["*, out=None"] if out else ["**spelled"] if axis else []
+    lines = [f"def {p.name}({', '.join([*inputs, *keywords, *extra])}):"]
+    if axis:
+        given = ", ".join(f"{k}={k}" for k in p.defaults)
+        lines.append(f"    if spelled: return {p.name}({', '.join(passed)}, **_pytorch(_p, spelled, dict({given})))")
     if p.variadic:
         lines.append(f"    {p.inputs[-1]} = _unpack({p.inputs[-1]})")
     call = f"_apply({', '.join(['_p', *passed, *(f'{k}={k}' for k in p.defaults)])})"
@@ -413,6 +418,18 @@ def function(p: Primitive) -> Callable:
 def _unpacked(arrays: tuple) -> tuple:
     """concat([a, b]) as well as concat(a, b)."""
     return tuple(arrays[0]) if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) else arrays
+
+
+def _pytorch(p: Primitive, spelled: dict, given: dict) -> dict:
+    """PyTorch's dim and keepdim, said as axis and keepdims."""
+    ours = {"dim": "axis", "keepdim": "keepdims"}
+    for name, value in spelled.items():
+        if ours.get(name) not in p.defaults:
+            raise TypeError(
+                f"{p.name}() got an unexpected keyword argument {name!r}. It takes: {', '.join(p.defaults)}."
+            )
+        given[ours[name]] = value
+    return given
 
 
 def _into(out: Tensor, y: Tensor, p: Primitive) -> Tensor:
@@ -430,8 +447,8 @@ class TensorFunctions:
         self.__dict__[name] = f = function(PRIMITIVES[name])
         return f
 
-    def zeros(self, *, shape: tuple, dtype: Any) -> Tensor:
-        return wrap(MODE.get().device.xp.zeros(shape, dtype))
+    def zeros(self, *, shape: tuple, dtype: Any, like: Tensor | None = None) -> Tensor:
+        return wrap((MODE.get().device if like is None else like.backend).xp.zeros(shape, dtype))
 
     def ones(self, *, shape: tuple, dtype: Any) -> Tensor:
         return wrap(MODE.get().device.xp.ones(shape, dtype))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -832,7 +833,7 @@ def _admitted(p: Primitive, when: Callable, given: list[Sample], rng: np.random.
                     tuple(_like(p, a, next(fresh), rng) if isinstance(a, np.ndarray) else a for a in sample.args),
                     sample.params,
                 )
-                if _says_yes(when, scaled) and _reference(p, scaled) is not None:
+                if _says_yes(when, scaled) and _fits(p, scaled) and _reference(p, scaled) is not None:
                     found += 1
                     yield scaled
 
@@ -848,6 +849,14 @@ def _says_yes(when: Callable, sample: Sample) -> bool:
     try:
         return bool(when(*sample.args, **sample.params))
     except (AttributeError, TypeError, IndexError, ValueError):
+        return False
+
+
+def _fits(p: Primitive, sample: Sample) -> bool:
+    """The shapes make sense, and the output is small enough for a quick test."""
+    try:
+        return math.prod(p.shape(p.name, *sample.args, **sample.params).shape) <= 3e6
+    except (MinigradError, ValueError, IndexError):
         return False
 
 

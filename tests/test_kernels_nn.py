@@ -67,3 +67,86 @@ def test_cross_entropy_is_the_same_on_both_backends(rng, reduction):
 def test_cross_entropy_second_order_through_the_kernel(rng):
     x, t = mg.tensor(rng.standard_normal((13, 9))), mg.tensor(rng.integers(0, 9, 13))
     assert testing.gradgradcheck(functional.cross_entropy, [x, t], directions=2)
+
+
+# ---- normalisation -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("shape, ndim", [((130, 1), 1), ((7, 5001), 1), ((3, 41, 9), 2), ((257,), 1), ((70, 33), 1)])
+def test_layer_norm_on_odd_sizes(shape, ndim):
+    inner, ones = shape[len(shape) - ndim :], (*shape[: len(shape) - ndim], *[1] * ndim)
+    assert testing.check_kernel("layer_norm", samples=[case(shape, inner, inner, ndim=ndim), case(shape, ndim=ndim)])
+    assert testing.check_kernel("layer_norm_backward", samples=[case(shape, shape, ones, ones, inner, ndim=ndim)])
+
+
+@pytest.mark.parametrize("shape", [(2, 65), (129, 70), (3, 5, 17), (4, 3, 5, 7), (2, 2, 4999), (40, 5, 2), (1, 9, 15)])
+def test_batch_norm_on_odd_sizes(shape):
+    line = shape[1:2]
+    assert testing.check_kernel("batch_norm", samples=[case(shape, line, line), case(shape)])
+    assert testing.check_kernel("batch_norm_backward", samples=[case(shape, line, line, shape, line, line, line)])
+
+
+@pytest.mark.parametrize("shape", [(64, 3), (8, 3, 40)])
+def test_the_variance_survives_a_large_mean(rng, shape):
+    x = (1e4 + rng.standard_normal(shape)).astype(np.float32)
+    axes = (0, *range(2, x.ndim))
+    _, mean, var = KERNEL.batch_norm(x)
+    np.testing.assert_allclose(mean, x.mean(axes, np.float64), rtol=1e-6)
+    np.testing.assert_allclose(var, x.var(axes, np.float64), rtol=1e-3)
+    _, mean, rstd = KERNEL.layer_norm(x.swapaxes(0, 1).reshape(3, -1))
+    np.testing.assert_allclose(rstd[:, 0], x.var(axes, np.float64) ** -0.5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "batch_norm"])
+def test_second_order_of_norms_through_the_kernels(rng, name):
+    x = mg.tensor(rng.standard_normal((9, 4, 5) if name == "batch_norm" else (9, 20)))
+    w, b = (mg.tensor(rng.standard_normal(x.shape[1])) for _ in range(2))
+    assert testing.gradgradcheck(getattr(F, name), [x, w, b], directions=2)
+
+
+# ---- linear layers and sums ----------------------------------------------------------------------------------------
+def test_linear_on_odd_sizes():
+    sizes = (((65, 67), (71, 67), (71,)), ((3, 5, 90), (201, 90), (201,)), ((1, 213), (57, 213), (57,)))
+    assert testing.check_kernel("linear", samples=[case(*s) for s in sizes] + [case((700, 1), (400, 1))])
+
+
+@pytest.mark.parametrize(
+    "shape, axis",
+    [
+        ((8193, 1), 0), ((3000, 7), 0), ((5, 4001), 0), ((40, 3, 171), (0, 1)), ((9, 5, 13, 21), (0, 2, 3)),
+        ((9, 5, 13, 21), (-1, 0, -2)), ((2, 3, 5000), (0, 2)), ((1, 9000), (0,)), ((1000, 1, 9), (0, 2)),
+        ((30, 1, 20, 20), (0, 2, 3)),
+    ],
+)  # fmt: skip
+def test_sums_over_leading_axes_and_all_but_channels(shape, axis):
+    samples = [case(shape, axis=axis), case(shape, axis=axis, keepdims=True)]
+    assert testing.check_kernel("sum", samples=samples)
+
+
+@pytest.mark.parametrize(
+    "shape, to",
+    [
+        ((3000, 7), (7,)), ((3000, 7), (1, 7)), ((40, 3, 171), (171,)), ((40, 3, 171), (1, 1, 171)),
+        ((9, 5, 13, 21), (5, 1, 1)), ((9, 5, 13, 21), (1, 5, 1, 1)), ((9, 5, 13, 21), (5, 13, 21)), ((41, 201, 3), (201, 3)),
+    ],
+)  # fmt: skip
+def test_sums_to_a_shape(shape, to):
+    assert testing.check_kernel("sum_to", samples=[case(shape, shape=to)])
+
+
+@pytest.mark.parametrize(
+    "shape, to", [((9, 1, 50, 50), (1, 50, 50)), ((9, 1, 50, 50), (1, 1, 1)), ((1, 60, 300), (60, 1)), ((90, 90, 3), (90, 1))]
+)  # fmt: skip
+def test_sums_with_axes_of_length_one(rng, shape, to):
+    x = rng.standard_normal(shape)
+    close(KERNEL.sum_to(x, shape=to), REFERENCE.sum_to(x, shape=to))
+
+
+def test_sums_of_other_layouts_and_none(rng):
+    x = rng.standard_normal((130, 70, 2))
+    for view in (x.transpose(2, 0, 1), x[::2], x[:, :0], x[:0]):
+        for axis in (0, (0, 1), (0, 2), None):
+            close(KERNEL.sum(view, axis=axis), REFERENCE.sum(view, axis=axis))
+
+
+def test_linear_second_order_through_the_kernel(rng):
+    x, w, b = (mg.tensor(rng.standard_normal(s)) for s in ((66, 65), (64, 65), (64,)))
+    assert testing.gradgradcheck(F.linear, [x, w, b], directions=1)

@@ -272,14 +272,21 @@ def test_vector_functions(name):
     close(ours, getattr(torch.nn.functional, name)(*map(torch.tensor, args)), "float64", name)
 
 
-# ---- signatures ----------------------------------------------------------------------------------------------------------
+# ---- signatures ------------------------------------------------------------------------------------------------------
 PARTS = [
     name
     for name, ours in vars(nn).items()
     if inspect.isclass(ours) and issubclass(ours, nn.Module) and hasattr(torch.nn, name) and name != "Module"
 ]
 OUTDATED = {"size_average", "reduce", "min_value", "max_value"}  # PyTorch's own deprecated options
-LISTS = {"ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Identity", "Sequential"}  # *args or one iterable
+LISTS = {
+    "ModuleList",
+    "ModuleDict",
+    "ParameterList",
+    "ParameterDict",
+    "Identity",
+    "Sequential",
+}  # *args or one iterable
 
 
 def options(cls):
@@ -299,13 +306,74 @@ def test_signature(name):
         assert ours[option] == default, option
 
 
-FUNCTIONS = """linear bilinear embedding conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d pad
-avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d batch_norm layer_norm rms_norm group_norm instance_norm
-local_response_norm normalize dropout dropout1d dropout2d dropout3d alpha_dropout relu relu6 leaky_relu prelu elu celu selu silu
-mish softplus hardtanh hardsigmoid hardswish softshrink hardshrink threshold glu gelu softmax log_softmax softmin mse_loss l1_loss
-smooth_l1_loss huber_loss cross_entropy nll_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div poisson_nll_loss
-gaussian_nll_loss hinge_embedding_loss multi_margin_loss soft_margin_loss margin_ranking_loss cosine_embedding_loss
-triplet_margin_loss one_hot""".split()
+FUNCTIONS = [
+    "linear",
+    "bilinear",
+    "embedding",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "pad",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "batch_norm",
+    "layer_norm",
+    "rms_norm",
+    "group_norm",
+    "instance_norm",
+    "local_response_norm",
+    "normalize",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "alpha_dropout",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "prelu",
+    "elu",
+    "celu",
+    "selu",
+    "silu",
+    "mish",
+    "softplus",
+    "hardtanh",
+    "hardsigmoid",
+    "hardswish",
+    "softshrink",
+    "hardshrink",
+    "threshold",
+    "glu",
+    "gelu",
+    "softmax",
+    "log_softmax",
+    "softmin",
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "cross_entropy",
+    "nll_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "kl_div",
+    "poisson_nll_loss",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "multi_margin_loss",
+    "soft_margin_loss",
+    "margin_ranking_loss",
+    "cosine_embedding_loss",
+    "triplet_margin_loss",
+    "one_hot",
+]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -327,7 +395,7 @@ def test_function_signature(name):
             assert ours[p.name].default == p.default, p.name
 
 
-# ---- states ------------------------------------------------------------------------------------------------------------
+# ---- states ----------------------------------------------------------------------------------------------------------
 
 
 def net(nn):

@@ -112,7 +112,8 @@ MODULES = [
     if inspect.isclass(ours) and name.endswith("Loss") and hasattr(torch.nn, name)
 ]
 ARGUMENTS = {
-    "CrossEntropyLoss": (X, LABELS), "NLLLoss": (X, LABELS), "MultiMarginLoss": (X, LABELS), "BCELoss": (PROBS, ZERO_ONE),
+    "CrossEntropyLoss": (X, LABELS), "NLLLoss": (X, LABELS), "MultiMarginLoss": (X, LABELS),
+    "BCELoss": (PROBS, ZERO_ONE),
     "KLDivLoss": (X, SOFT), "CosineEmbeddingLoss": (X, T, ROW_SIGNS), "MarginRankingLoss": (X, T, SIGNS),
     "TripletMarginLoss": (X, T, SOFT), "GaussianNLLLoss": (X, T, PROBS), "PoissonNLLLoss": (X, np.abs(T)),
 }  # fmt: skip
@@ -138,8 +139,9 @@ def test_binary_cross_entropy_at_the_ends(p):
     """PyTorch cuts logarithms at -100 and its gradient's denominator at 1e-12."""
     for t in (0.0, 1.0):
         x, tx = mg.tensor([p], requires_grad=True), torch.tensor([p], requires_grad=True)
-        y, ty = nn.functional.binary_cross_entropy(x, mg.tensor([t])), torch.nn.functional.binary_cross_entropy(
-            tx, torch.tensor([t])
+        y, ty = (
+            nn.functional.binary_cross_entropy(x, mg.tensor([t])),
+            torch.nn.functional.binary_cross_entropy(tx, torch.tensor([t])),
         )
         y.backward()
         ty.backward()

@@ -105,6 +105,15 @@ def test_fit_learns_and_keeps_a_history():
     assert t.epoch == 8 and len(history["train_loss"]) == 8
 
 
+def test_fit_on_every_backend(backend, tmp_path):
+    """Data, model and metrics meet on the backend in use; weights go to the host only to be saved."""
+    t = trainer(callbacks=[Checkpoint(tmp_path / "w.safetensors")])
+    t.fit(DataLoader(blobs(), 8, shuffle=True, seed=0), DataLoader(blobs(), 16), epochs=3)
+    assert t.history["validation_accuracy"][-1] > 0.9
+    assert t.predict(DataLoader(blobs(), 48)).backend.name == backend
+    t.model.load_state_dict(io.load(tmp_path / "w.safetensors"))
+
+
 def test_evaluate_weighs_batches_by_size_and_leaves_the_mode_alone():
     t = trainer()
     whole = t.evaluate(DataLoader(blobs(), 48))

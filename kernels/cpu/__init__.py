@@ -11,10 +11,11 @@ from ...primitive import lazy_kernel
 from . import when
 
 KERNELS = {
-    "matmul": ("matmul",),
+    "matmul": ("matmul", "linear"),
     "conv2d": ("convolution", "convolution_input", "convolution_weight"),
     "softmax": ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward"),
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
+    "reduce": ("sum", "sum_to"),
     "norm": ("layer_norm", "layer_norm_backward", "batch_norm", "batch_norm_backward"),
     "activation": (
         *("exp", "log", "tanh", "sigmoid", "erf", "relu"),

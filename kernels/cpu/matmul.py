@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 from numba import carray
+from numba.extending import register_jitable
 
 from .threads import compiled, pointer, run
 from .tiles import LANES, LONGEST_TILE, VECTORS, copy_block, lanes, multiply_block, transpose_block
@@ -22,20 +23,26 @@ _WIDTH = {kind.bitwidth // 8: VECTORS * count for kind, count in LANES.items()} 
 _PACK_FROM_ROWS, _PACK_FROM_BYTES = 96, 262_144
 
 
+@register_jitable(error_model="numpy")
+def _add(x, y):
+    for j in range(x.size):
+        y[j] += x[j]
+
+
 @compiled
 def _multiply(zero):
     """C = A @ B in units: a batch entry, a panel of columns, _BLOCK rows, the rows running fastest.
 
     numbers: the distances between matrices of a and b, 0 where one serves all; the sizes m, n, k; whether a and b are
-    stored transposed; the number of units.
+    stored transposed; the number of units; the address of a row (n,) to be added to every row of C, or 0.
     """
 
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, thread, threads):
-        given = carray(pointer(numbers), (8,), np.int64)
+        given = carray(pointer(numbers), (9,), np.int64)
         a_batch, b_batch, m, n, k = given[0], given[1], given[2], given[3], given[4]
-        a_transposed, b_transposed, all_units = given[5], given[6], given[7]
+        a_transposed, b_transposed, all_units, row_base = given[5], given[6], given[7], given[8]
         first, last = all_units * thread // threads, all_units * (thread + 1) // threads
         width = VECTORS * lanes(zero)
         row_units, panels = (m + _BLOCK - 1) // _BLOCK, (n + width - 1) // width
@@ -84,6 +91,10 @@ def _multiply(zero):
                     deep,
                     j,
                 )
+            if row_base:
+                row = carray(pointer(row_base + size * left), (columns,), kind)
+                for i in range(height):
+                    _add(row, carray(pointer(c_base + size * ((entry * m + top + i) * n + left)), (columns,), kind))
             first += units
 
     return work
@@ -97,15 +108,16 @@ def _in_order(x):
     return (transpose, True) if transpose.flags.carray else (x.copy(), False)
 
 
-def _product(a, b, shape, a_batch, b_batch, batch, m, n, k):
-    """C of the given shape; a, b: stacks of matrices (..., m, k), (..., k, n)."""
+def _product(a, b, shape, a_batch, b_batch, batch, m, n, k, row=None):
+    """C of the given shape; a, b: stacks of matrices (..., m, k), (..., k, n); row: (n,), added to each row of C."""
     if not (batch and m and n and k):
         return np.zeros(shape, a.dtype)
     a, a_transposed = _in_order(a)
     b, b_transposed = _in_order(b)
     c = np.empty(shape, a.dtype)
     units = batch * ((m + _BLOCK - 1) // _BLOCK) * ((n + _WIDTH[a.itemsize] - 1) // _WIDTH[a.itemsize])
-    numbers = (a_batch, b_batch, m, n, k, a_transposed, b_transposed, units)
+    row_base = 0 if row is None else row.ctypes.data
+    numbers = (a_batch, b_batch, m, n, k, a_transposed, b_transposed, units, row_base)
     run(_multiply(a.dtype), a, b, c, numbers, alone=batch * m * n * k < PARALLEL_FROM)
     return c
 
@@ -128,3 +140,11 @@ def matmul(a, b):
         b = np.broadcast_to(b, (*stack, k, n))
     a_batch, b_batch = (m * k if a.size != m * k else 0), (k * n if b.size != k * n else 0)
     return _product(a, b, (*stack, m, n), a_batch, b_batch, batch, m, n, k)
+
+
+def linear(x, weight, bias=None):
+    """y = x @ weight.T + bias. x: (..., K), weight: (N, K), bias: (N,) -> (..., N); of one float type."""
+    n, k = weight.shape
+    rows = x.size // k
+    bias = bias if bias is None or bias.flags.c_contiguous else bias.copy()
+    return _product(x.reshape(rows, k), weight.T, (*x.shape[:-1], n), 0, 0, 1, rows, n, k, bias)

@@ -180,15 +180,16 @@ def layer_norm_backward(dy, x, mean, rstd, weight=None, *, ndim=1):
 def _channel_moments(x, channel):
     """Mean and variance of x[:, channel, :], slice by slice: Chan, Golub, LeVeque 1979."""
     kind = x.dtype.type
-    mean, squares, slices = kind(0), kind(0), x.shape[0]
+    total, squares, slices = kind(0), kind(0), x.shape[0]  # total: of the means, so that infinity stays infinity
     size = kind(x.shape[2])
     for b in range(slices):
-        m, s = _mean_and_squares(x[b, channel])
-        # the mean of b slices meets one of one slice
-        step = m - mean
-        mean += step / kind(b + 1)
-        squares += s + step * step * (size * kind(b) / kind(b + 1))
-    return mean, squares / (size * kind(slices))
+        mean, s = _mean_and_squares(x[b, channel])
+        if b:  # the slices before, of mean total / b, meet one more
+            step = mean - total / kind(b)
+            squares += step * step * (size * kind(b) / kind(b + 1))
+        squares += s
+        total += mean
+    return total / kind(slices), squares / (size * kind(slices))
 
 
 @_row

@@ -26,6 +26,16 @@ def matmul_when(a, b):
     return work > _ONE_THREAD_PRODUCT or (work > _ONE_THREAD_VECTOR and (n == 1 or a.shape[-2] == 1))
 
 
+def linear_when(x, weight, bias=None):
+    """Refused: a single vector, mixed types, small products."""
+    if x.dtype not in FLOATS or x.dtype != weight.dtype or x.ndim < 2 or weight.ndim != 2:
+        return False
+    if bias is not None and (bias.dtype != x.dtype or bias.shape != weight.shape[:1]):
+        return False
+    rows, work = x.size // max(weight.shape[1], 1), x.size * weight.shape[0]
+    return work > _ONE_THREAD_PRODUCT or (work > _ONE_THREAD_VECTOR and (rows == 1 or weight.shape[0] == 1))
+
+
 _CONVOLUTION_FROM = 20_000  # multiplications
 
 
@@ -108,6 +118,32 @@ def cross_entropy_backward_when(dy, x, labels, top, log_total):
         and dy.shape == labels.shape == rows
         and top.shape == log_total.shape == (*rows, 1)
     )
+
+
+# ---- sums ------------------------------------------------------------------------------------------------------------
+_SUM_FROM = 8_192  # elements
+
+
+def _summed(x, axes):
+    """Are these the leading axes, or all but axis 1 with enough numbers behind it?"""
+    if axes == list(range(len(axes))):
+        return 0 < len(axes) < x.ndim
+    return axes == [0, *range(2, x.ndim)] and x.size >= 8 * x.shape[0] * x.shape[1]
+
+
+def sum_when(x, *, axis=None, keepdims=False):
+    """Refused: all but sums over leading axes, and over all axes but axis 1; few elements; memory in no order."""
+    if axis is None or x.size < _SUM_FROM or x.dtype not in FLOATS or not x.flags.carray:
+        return False
+    return _summed(x, sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)))
+
+
+def sum_to_when(x, *, shape):
+    """As sum_when: `shape` is that of the trailing axes, or (C, 1, ...), or these with ones before them."""
+    if x.size < _SUM_FROM or x.dtype not in FLOATS or not x.flags.carray or len(shape) > x.ndim:
+        return False
+    padded = (1,) * (x.ndim - len(shape)) + tuple(shape)
+    return _summed(x, [i for i, n in enumerate(padded) if n != x.shape[i]])
 
 
 # ---- normalisation ---------------------------------------------------------------------------------------------------

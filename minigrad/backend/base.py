@@ -77,7 +77,7 @@ class Functions:
         self.__dict__[name] = run
         return run
 
-    def zeros(self, *, shape: tuple, dtype: Any) -> Any:
+    def zeros(self, *, shape: tuple, dtype: Any, like: Any = None) -> Any:
         return self._backend.xp.zeros(shape, dtype)
 
     def ones(self, *, shape: tuple, dtype: Any) -> Any:

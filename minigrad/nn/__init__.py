@@ -62,8 +62,8 @@ from .loss import HingeLoss as HingeLoss
 from .loss import HuberLoss as HuberLoss
 from .loss import KLDivLoss as KLDivLoss
 from .loss import L1Loss as L1Loss
-from .loss import MSELoss as MSELoss
 from .loss import MarginRankingLoss as MarginRankingLoss
+from .loss import MSELoss as MSELoss
 from .loss import MultiMarginLoss as MultiMarginLoss
 from .loss import NLLLoss as NLLLoss
 from .loss import PoissonNLLLoss as PoissonNLLLoss

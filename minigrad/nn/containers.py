@@ -94,7 +94,8 @@ class Sequential(_Numbered):
         for name, module in named:
             if not isinstance(module, Module):
                 raise DTypeError(
-                    f"Sequential: parts must be modules: part {name} is {type(module).__name__}. Use nn.ReLU(), not a function."
+                    f"Sequential: parts must be modules: part {name} is {type(module).__name__}. "
+                    "Use nn.ReLU(), not a function."
                 )
             self.register_module(name, module)
 

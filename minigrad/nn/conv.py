@@ -78,7 +78,8 @@ class _Conv(Module):
     def _convolve(self, function: Callable, x: Tensor) -> Tensor:
         if x.ndim in (self.axes + 1, self.axes + 2) and x.shape[-self.axes - 1] != self.in_channels:
             raise ShapeError(
-                f"{type(self).__name__}: x must have in_channels={self.in_channels} channels at axis {x.ndim - self.axes - 1}: got shape {x.shape}."
+                f"{type(self).__name__}: x must have in_channels={self.in_channels} channels at axis "
+                f"{x.ndim - self.axes - 1}: got shape {x.shape}."
             )
         if self.padding_mode == "zeros":
             return function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
@@ -98,7 +99,8 @@ class _Conv(Module):
 class Conv1d(_Conv):
     """y[b, o, i] = bias[o] + sum over c, k of weight[o, c, k] x[b, c, i stride + k dilation - padding].
 
-    x: (B, C, W) or (C, W); weight: (O, C/groups, KW); y: (B, O, OW), OW = (W + 2 padding - dilation (KW - 1) - 1) // stride + 1.
+    x: (B, C, W) or (C, W); weight: (O, C/groups, KW); y: (B, O, OW), OW = (W + 2 padding - dilation (KW - 1) - 1) //
+    stride + 1.
     padding: an int, 'same' (stride 1 only) or 'valid'; padding_mode: zeros, reflect, replicate, circular.
     groups: the channels in that many independent groups. Starts uniform on +-1 / sqrt(C/groups KW).
 
@@ -124,7 +126,19 @@ class Conv1d(_Conv):
         device: Any = None,
         dtype: Any = None,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)  # fmt: skip
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self._convolve(F.conv1d, x)
@@ -133,8 +147,8 @@ class Conv1d(_Conv):
 class Conv2d(_Conv):
     """y[b, o, i, j] = bias[o] + sum over c, k, l of weight[o, c, k, l] x[b, c, i stride + k dilation - padding, ...].
 
-    x: (B, C, H, W) or (C, H, W); weight: (O, C/groups, KH, KW); y: (B, O, OH, OW), lengths as in Conv1d along each axis. Options
-    are ints or pairs (rows, columns), and as in Conv1d. LeCun et al. 1998, Proc. IEEE 86.
+    x: (B, C, H, W) or (C, H, W); weight: (O, C/groups, KH, KW); y: (B, O, OH, OW), lengths as in Conv1d along each
+    axis. Options are ints or pairs (rows, columns), and as in Conv1d. LeCun et al. 1998, Proc. IEEE 86.
 
     >>> import minigrad as mg
     >>> from minigrad import nn
@@ -158,7 +172,19 @@ class Conv2d(_Conv):
         device: Any = None,
         dtype: Any = None,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)  # fmt: skip
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self._convolve(F.conv2d, x)
@@ -189,7 +215,19 @@ class Conv3d(_Conv):
         device: Any = None,
         dtype: Any = None,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)  # fmt: skip
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self._convolve(F.conv3d, x)
@@ -213,7 +251,20 @@ class _ConvTranspose(_Conv):
         device: Any = None,
         dtype: Any = None,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype, output_padding)  # fmt: skip
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+            output_padding,
+        )
 
     def forward(self, x: Tensor, output_size: Any = None) -> Tensor:
         extra = self.output_padding
@@ -229,7 +280,8 @@ class _ConvTranspose(_Conv):
             if len(wanted) != self.axes or any(not 0 <= e < s for e, s in zip(extra, self.stride)):
                 most = [m + s - 1 for m, s in zip(least, self.stride)]
                 raise ShapeError(
-                    f"{type(self).__name__}: output_size must be from {least} to {most} for x {x.shape}: got {output_size}."
+                    f"{type(self).__name__}: output_size must be from {least} to {most} for x {x.shape}: "
+                    f"got {output_size}."
                 )
         function = getattr(F, f"conv_transpose{self.axes}d")
         return function(x, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
@@ -250,7 +302,8 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """The gradient of Conv2d for its input, as a layer. x: (B, C, H, W); weight: (C, O/groups, KH, KW); y: (B, O, OH, OW).
+    """The gradient of Conv2d for its input, as a layer. x: (B, C, H, W); weight: (C, O/groups, KH, KW); y: (B, O, OH,
+    OW).
 
     Lengths as in ConvTranspose1d. Zeiler et al. 2010, Deconvolutional networks, CVPR.
 

@@ -15,9 +15,10 @@ from .module import Module, Parameter, made
 class Embedding(Module):
     """y[...] = weight[x[...]]: row x of a table.
 
-    x: (...) integers from 0 to num_embeddings - 1; weight: (num_embeddings, embedding_dim), normal at the start; y: (..., D).
-    padding_idx: that row starts at zero and is not learned. max_norm: rows used are scaled down to it, in place. `sparse` is
-    accepted and ignored: gradients are dense.
+    x: (...) integers from 0 to num_embeddings - 1; weight: (num_embeddings, embedding_dim), normal at the start; y:
+    (..., D).
+    padding_idx: that row starts at zero and is not learned. max_norm: rows used are scaled down to it, in place.
+    `sparse` is accepted and ignored: gradients are dense.
 
     >>> import minigrad as mg
     >>> from minigrad import nn

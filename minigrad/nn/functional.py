@@ -1,7 +1,7 @@
 """Neural functions without state: the names, arguments, defaults and numbers of torch.nn.functional.
 
-Each is its formula in minigrad's primitives, so gradients of any order come by themselves. Shapes: B batch, C channels, K classes,
-(H, W) or any other spatial axes.
+Each is its formula in minigrad's primitives, so gradients of any order come by themselves. Shapes: B batch, C
+channels, K classes, (H, W) or any other spatial axes.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def embedding(
 ) -> Tensor:
     """y[...] = weight[input[...]]. input: (...) integers from 0 to N - 1; weight: (N, D); y: (..., D).
 
-    padding_idx: that row receives no gradient. max_norm: rows used are first scaled down to it, in place. `sparse` is accepted
-    and ignored: gradients are dense.
+    padding_idx: that row receives no gradient. max_norm: rows used are first scaled down to it, in place. `sparse` is
+    accepted and ignored: gradients are dense.
     """
     if scale_grad_by_freq:
         raise ArgumentError("embedding: scale_grad_by_freq is not supported. Leave it False.")
@@ -70,21 +70,29 @@ def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: floa
         weight[rows] = F.where(F.greater(norms, max_norm), used * (max_norm / (norms + 1e-7)), used)
 
 
+def bounds(t: Tensor) -> tuple[Any, Any]:
+    """The smallest and the largest element, as Python numbers; (0, 0) of nothing. The one look that checks take at
+    data."""
+    if not t.size:
+        return 0, 0
+    if type(t.array) is np.ndarray:
+        return t.array.min().item(), t.array.max().item()
+    b = t.backend
+    return tuple(b.to_host(f(t.array)).item() for f in (b.xp.min, b.xp.max))
+
+
 def _check_range(who: str, index: Tensor, n: int, what: str, limit: str) -> None:
     if index.dtype.kind not in "iu":
         raise DTypeError(f"{who}: {what} must be integers: got {index.dtype}. Use .astype('int64').")
-    if not index.size:
-        return
-    array = index.array
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= n:
+    low, high = bounds(index)
+    if index.size and (low < 0 or high >= n):
         wrong = low if low < 0 else high
         raise IndexRangeError(
             f"{who}: {what} must be from 0 to {limit} - 1 = {n - 1}: got {wrong}. They count from 0; {limit} is {n}."
         )
 
 
-# ---- convolution -------------------------------------------------------------------------------------------------------
+# ---- convolution -----------------------------------------------------------------------------------------------------
 
 
 def _tuple(value: Any, n: int, who: str, name: str, least: int = 1) -> tuple[int, ...]:
@@ -146,12 +154,14 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Cross-correlation. input: (B, C, H, W); weight: (O, C/groups, KH, KW); bias: (O,); y: (B, O, OH, OW). See Conv2d."""
+    """Cross-correlation. input: (B, C, H, W); weight: (O, C/groups, KH, KW); bias: (O,); y: (B, O, OH, OW). See
+    Conv2d."""
     return _conv(input, weight, bias, stride, padding, dilation, groups, 2)
 
 
 def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Cross-correlation. input: (B, C, D, H, W); weight: (O, C/groups, KD, KH, KW); y: (B, O, OD, OH, OW). See Conv3d."""
+    """Cross-correlation. input: (B, C, D, H, W); weight: (O, C/groups, KD, KH, KW); y: (B, O, OD, OH, OW). See
+    Conv3d."""
     return _conv(input, weight, bias, stride, padding, dilation, groups, 3)
 
 
@@ -176,7 +186,8 @@ def _conv_transpose(
         raise ArgumentError(f"{who}: output_padding must be below stride or dilation: got {extra} for {stride}.")
     if x.shape[1] != weight.shape[0] or groups < 1 or weight.shape[0] % groups:
         raise ShapeError(
-            f"{who}: channels must agree: x {x.shape} has {x.shape[1]}, weight {weight.shape} takes {weight.shape[0]}, groups={groups} must divide them."
+            f"{who}: channels must agree: x {x.shape} has {x.shape[1]}, weight {weight.shape} takes "
+            f"{weight.shape[0]}, groups={groups} must divide them."
         )
     size = tuple(
         (length - 1) * s - 2 * p + d * (k - 1) + e + 1
@@ -198,7 +209,8 @@ def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_paddi
 
 
 def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    """The gradient of conv2d for its input, as a layer. input: (B, C, H, W); weight: (C, O/groups, KH, KW); y: (B, O, OH, OW)."""
+    """The gradient of conv2d for its input, as a layer. input: (B, C, H, W); weight: (C, O/groups, KH, KW); y: (B, O,
+    OH, OW)."""
     return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, 2)
 
 
@@ -208,9 +220,11 @@ def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_paddi
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """A frame around the last axes. pad: (before, after) of the last axis, then of the one before it, ...; negative crops.
+    """A frame around the last axes. pad: (before, after) of the last axis, then of the one before it, ...; negative
+    crops.
 
-    mode: "constant" (`value`, 0 if None), "reflect" (mirrored, the edge not repeated), "replicate" (the edge repeated), "circular".
+    mode: "constant" (`value`, 0 if None), "reflect" (mirrored, the edge not repeated), "replicate" (the edge
+    repeated), "circular".
     """
     pad = tuple(pad)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
@@ -252,7 +266,7 @@ def _framed(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
     return F.concat(edges[0], x, edges[1], axis=axis)
 
 
-# ---- pooling -----------------------------------------------------------------------------------------------------------
+# ---- pooling ---------------------------------------------------------------------------------------------------------
 
 
 def _pooled_length(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
@@ -289,7 +303,7 @@ def _pool_options(
 
 def _max_pool(x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, n):
     who = f"max_pool{n}d"
-    size, stride, padding, dilation, outs, extra = _pool_options(
+    size, stride, padding, dilation, _, extra = _pool_options(
         who, x, n, kernel_size, stride, padding, dilation, ceil_mode
     )
     width = x.shape[-n:]
@@ -402,7 +416,7 @@ def adaptive_avg_pool3d(input, output_size):
     return _adaptive_avg_pool(input, output_size, 3)
 
 
-# ---- normalisation -----------------------------------------------------------------------------------------------------
+# ---- normalisation ---------------------------------------------------------------------------------------------------
 
 
 def batch_norm(
@@ -417,8 +431,8 @@ def batch_norm(
 ) -> Tensor:
     """y = (x - mean) / sqrt(var + eps) * weight + bias per channel. input: (B, C, ...); the others (C,) or None.
 
-    training: mean and var of the batch, and running = (1 - momentum) running + momentum batch, in place, with the unbiased
-    variance; otherwise the running ones. Ioffe and Szegedy 2015, arXiv:1502.03167.
+    training: mean and var of the batch, and running = (1 - momentum) running + momentum batch, in place, with the
+    unbiased variance; otherwise the running ones. Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
     if input.ndim < 2:
         raise ShapeError(f"batch_norm: x must be (B, C, ...): got shape {input.shape}.")
@@ -426,7 +440,8 @@ def batch_norm(
     for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if t is not None and t.shape != (channels,):
             raise ShapeError(
-                f"batch_norm: {name} must have one value per channel: {name} is {t.shape}, x {input.shape} has {channels} channels."
+                f"batch_norm: {name} must have one value per channel: "
+                f"{name} is {t.shape}, x {input.shape} has {channels} channels."
             )
     if not training:
         if running_mean is None or running_var is None:
@@ -466,7 +481,8 @@ def layer_norm(
     shape = tuple(normalized_shape)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ShapeError(
-            f"layer_norm: the last axes of x must be normalized_shape: x is {input.shape}, expected (..., {', '.join(map(str, shape))})."
+            "layer_norm: the last axes of x must be normalized_shape: "
+            f"x is {input.shape}, expected (..., {', '.join(map(str, shape))})."
         )
     return F.layer_norm(input, weight, bias, ndim=len(shape), eps=eps)
 
@@ -474,11 +490,13 @@ def layer_norm(
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    """y = x / sqrt(mean(x**2) + eps) * weight over the last axes; eps None: the dtype's. Zhang, Sennrich 2019, arXiv:1910.07467."""
+    """y = x / sqrt(mean(x**2) + eps) * weight over the last axes; eps None: the dtype's. Zhang, Sennrich 2019,
+    arXiv:1910.07467."""
     shape = tuple(normalized_shape)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ShapeError(
-            f"rms_norm: the last axes of x must be normalized_shape: x is {input.shape}, expected (..., {', '.join(map(str, shape))})."
+            "rms_norm: the last axes of x must be normalized_shape: "
+            f"x is {input.shape}, expected (..., {', '.join(map(str, shape))})."
         )
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
     y = input * F.rsqrt(F.mean(F.square(input), axis=tuple(range(-len(shape), 0)), keepdims=True) + eps)
@@ -488,15 +506,15 @@ def rms_norm(
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """Each sample's channels in num_groups groups, each normalised over itself. input: (B, C, ...). Wu, He 2018, arXiv:1803.08494."""
+    """Each sample's channels in num_groups groups, each normalised over itself. input: (B, C, ...). Wu, He 2018,
+    arXiv:1803.08494."""
     if input.ndim < 2 or input.shape[1] % num_groups:
         raise ShapeError(
             f"group_norm: x must be (B, C, ...) with C divisible by num_groups={num_groups}: got {input.shape}."
         )
-    grouped = F.reshape(
-        input, (input.shape[0], num_groups, input.size // max(input.shape[0] * num_groups, 1))
-    )  # (B, G, n)
-    y = F.reshape(F.layer_norm(grouped, eps=eps), input.shape)
+    n = math.prod(input.shape[1:]) // num_groups
+    grouped = F.reshape(input, (input.shape[0], num_groups, n))  # (B, G, n)
+    y = F.reshape(F.layer_norm(grouped, eps=eps), input.shape) if input.size else input * 1
     channel = (-1, *[1] * (input.ndim - 2))
     y = y if weight is None else y * F.reshape(weight, channel)
     return y if bias is None else y + F.reshape(bias, channel)
@@ -505,7 +523,8 @@ def group_norm(
 def instance_norm(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
 ):
-    """Each channel of each sample normalised over its spatial axes. input: (B, C, ...). Ulyanov et al. 2016, arXiv:1607.08022."""
+    """Each channel of each sample normalised over its spatial axes. input: (B, C, ...). Ulyanov et al. 2016,
+    arXiv:1607.08022."""
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if math.prod(input.shape[2:]) == 1:
@@ -538,7 +557,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     return input / F.maximum(norm, eps)
 
 
-# ---- dropout -----------------------------------------------------------------------------------------------------------
+# ---- dropout ---------------------------------------------------------------------------------------------------------
 
 
 def _drop(x: Tensor, p: float, training: bool, shape: tuple[int, ...], who: str) -> Tensor:
@@ -553,7 +572,8 @@ def _drop(x: Tensor, p: float, training: bool, shape: tuple[int, ...], who: str)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """In training each element is 0 with probability p, else x / (1 - p). Srivastava et al. 2014, JMLR 15. See Dropout."""
+    """In training each element is 0 with probability p, else x / (1 - p). Srivastava et al. 2014, JMLR 15. See
+    Dropout."""
     return _drop(input, p, training, input.shape, "dropout")
 
 
@@ -595,7 +615,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     return input * scale + shift
 
 
-# ---- activations -------------------------------------------------------------------------------------------------------
+# ---- activations -----------------------------------------------------------------------------------------------------
 # `inplace` is accepted and changes nothing: outputs are new arrays.
 
 
@@ -618,7 +638,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """y = x where x > 0, else weight x. weight: (1,), or (C,) for the channels at axis 1. He et al. 2015, arXiv:1502.01852."""
+    """y = x where x > 0, else weight x. weight: (1,), or (C,) for the channels at axis 1. He et al. 2015,
+    arXiv:1502.01852."""
     if weight.size != 1:
         if input.ndim < 2 or weight.shape != (input.shape[1],):
             raise ShapeError(
@@ -728,7 +749,7 @@ def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     return softmax(-input, _dim(dim, input.ndim, "softmin"), dtype)
 
 
-# ---- losses ------------------------------------------------------------------------------------------------------------
+# ---- losses ----------------------------------------------------------------------------------------------------------
 
 
 def _reduced(losses: Tensor, reduction: str, who: str) -> Tensor:
@@ -785,9 +806,11 @@ def cross_entropy(
 ) -> Tensor:
     """-log softmax(x)[t]: the loss of a classifier that outputs scores (logits).
 
-    input: (K,), (B, K) or (B, K, d1, ...). target: class indices () , (B,) or (B, d1, ...), or probabilities shaped like input.
+    input: (K,), (B, K) or (B, K, d1, ...). target: class indices () , (B,) or (B, d1, ...), or probabilities shaped
+    like input.
     weight: (K,), a factor per class. With indices, 'mean' divides by the sum of the factors of the targets that are not
-    ignore_index, as PyTorch does; with probabilities by the number of samples. label_smoothing e: t becomes (1 - e) t + e / K.
+    ignore_index, as PyTorch does; with probabilities by the number of samples. label_smoothing e: t becomes (1 - e) t
+    + e / K.
     """
     input = input if isinstance(input, Tensor) else wrap(as_array(input))
     target = target if isinstance(target, Tensor) else wrap(as_array(target))
@@ -872,26 +895,25 @@ def _class_loss(losses_of, input, target, weight, ignore_index, reduction, _who)
         if target.shape == (*expected, 1):
             hint = " Use target[..., 0]."
         raise ShapeError(
-            f"{_who}: class indices must be {expected} for input {input.shape}, whose classes are axis {axis}: got {target.shape}.{hint}"
+            f"{_who}: class indices must be {expected} for input {input.shape}, whose classes are axis {axis}: "
+            f"got {target.shape}.{hint}"
         )
     if target.dtype.kind not in "iu":
         raise DTypeError(f"{_who}: class indices must be integers: got {target.dtype}. Use .astype('int64').")
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"{_who}: reduction must be 'none', 'mean' or 'sum': got {reduction!r}.")
     k, labels = input.shape[axis], target.array
-    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    ignoring = low <= ignore_index <= high
-    if (low < 0 or high >= k) and labels.size:
-        kept = labels[labels != ignore_index]
-        ignoring = kept.size < labels.size
-        low, high = (int(kept.min()), int(kept.max())) if kept.size else (0, 0)
-        if kept.size and (low < 0 or high >= k):
-            raise IndexRangeError(
-                f"{_who}: labels must be from 0 to K - 1 = {k - 1} for input {input.shape}, or ignore_index={ignore_index}: "
-                f"got {low if low < 0 else high}. Labels count from 0; K is the length of axis {axis}."
-            )
-    mask = labels != ignore_index if ignoring else None
-    places = wrap(labels if mask is None else labels * mask)  # ignored ones point at class 0
+    low, high = bounds(target)
+    mask = labels != ignore_index if low <= ignore_index <= high else None
+    places = target if mask is None else wrap(labels * mask)  # ignored ones point at class 0
+    if mask is not None:
+        low, high = bounds(places)
+    if labels.size and (low < 0 or high >= k):
+        raise IndexRangeError(
+            f"{_who}: labels must be from 0 to K - 1 = {k - 1} for input {input.shape}, or "
+            f"ignore_index={ignore_index}: "
+            f"got {low if low < 0 else high}. Labels count from 0; K is the length of axis {axis}."
+        )
     losses = losses_of(input, places, axis)  # (B, ...)
     if weight is None and mask is None:
         return _reduced(losses, reduction, _who)
@@ -964,7 +986,7 @@ def binary_cross_entropy(
     """
     input, target = _pair(input, target, "binary_cross_entropy")
     if input.size:
-        low, high = float(input.array.min()), float(input.array.max())
+        low, high = bounds(input)
         if low < 0 or high > 1:
             raise ArgumentError(
                 f"binary_cross_entropy: input must be probabilities, from 0 to 1: got {low:g} to {high:g}. "
@@ -975,7 +997,8 @@ def binary_cross_entropy(
 
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """t (log t - x) for log-probabilities x, 0 where t = 0. reduction also 'batchmean', the sum divided by the batch size."""
+    """t (log t - x) for log-probabilities x, 0 where t = 0. reduction also 'batchmean', the sum divided by the batch
+    size."""
     if log_target:
         losses = F.exp(target) * (target - input)
     else:
@@ -1001,7 +1024,8 @@ def multi_margin_loss(
     weight: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """sum over j != t of w[t] max(0, margin - x[t] + x[j])**p / K: the multi-class hinge. input: (B, K) or (K,); target: (B,) or ().
+    """sum over j != t of w[t] max(0, margin - x[t] + x[j])**p / K: the multi-class hinge. input: (B, K) or (K,);
+    target: (B,) or ().
 
     Crammer and Singer 2001, JMLR 2.
     """
@@ -1047,7 +1071,8 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduction: str = "mean",
 ) -> Tensor:
-    """e**x - t x for the logarithm x of a rate (log_input), or x - t ln(x + eps); full: plus Stirling's ln t! where t > 1."""
+    """e**x - t x for the logarithm x of a rate (log_input), or x - t ln(x + eps); full: plus Stirling's ln t! where t
+    > 1."""
     losses = F.exp(input) - target * input if log_input else input - target * F.log(input + eps)
     if full:
         t = F.where(F.greater(target, 1), target, 1)
@@ -1061,7 +1086,7 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """(ln v + (x - t)**2 / v) / 2, v the variance, at least eps; full: plus ln(2 pi) / 2."""
     var = var if isinstance(var, Tensor) else wrap(as_array(var, input.dtype))
-    if bool((var.array < 0).any()):
+    if bounds(var)[0] < 0:
         raise ArgumentError("gaussian_nll_loss: var must not be negative.")
     if var.ndim == input.ndim - 1 and var.shape == input.shape[:-1]:
         var = F.expand_dims(var, axis=-1)
@@ -1080,7 +1105,8 @@ def triplet_margin_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, d(a, p) - d(a, n) + margin) with d(x, y) = ||x - y + eps||_p over the last axis; swap: the nearer of a, p to n."""
+    """max(0, d(a, p) - d(a, n) + margin) with d(x, y) = ||x - y + eps||_p over the last axis; swap: the nearer of a,
+    p to n."""
     near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = F.minimum(far, pairwise_distance(positive, negative, p, eps))

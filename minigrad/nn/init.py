@@ -1,7 +1,7 @@
 """Ways to fill a tensor before training, in place. Names, arguments and formulas are PyTorch's (torch.nn.init).
 
-fan_in is the number of inputs that one output sums over, fan_out the reverse; for a weight (O, C, KH, KW) these are C KH KW
-and O KH KW. Each function returns the tensor it filled.
+fan_in is the number of inputs that one output sums over, fan_out the reverse; for a weight (O, C, KH, KW) these are C
+KH KW and O KH KW. Each function returns the tensor it filled.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution that passes its input channels on: 1 at the kernel's centre, from channel i to channel i of each group."""
+    """A convolution that passes its input channels on: 1 at the kernel's centre, from channel i to channel i of each
+    group."""
     if tensor.ndim not in (3, 4, 5) or tensor.shape[0] % groups:
         raise ShapeError(
             f"dirac_: needs a convolution weight of 3 to 5 axes, groups dividing the first: got {tensor.shape}."
@@ -185,7 +186,8 @@ def _empty(tensor: Tensor) -> bool:
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
-    """Rows (or columns, if fewer) orthonormal, times gain; further axes count as columns. Saxe et al. 2013, arXiv:1312.6120."""
+    """Rows (or columns, if fewer) orthonormal, times gain; further axes count as columns. Saxe et al. 2013,
+    arXiv:1312.6120."""
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: needs at least 2 axes: got shape {tensor.shape}.")
     if not tensor.size:

@@ -48,7 +48,8 @@ class L1Loss(_Loss):
 
 
 class CrossEntropyLoss(_WeightedLoss):
-    """-log softmax(x)[t]: scores x (B, K) or (B, K, d1, ...) against class indices (B, d1, ...) or probabilities like x.
+    """-log softmax(x)[t]: scores x (B, K) or (B, K, d1, ...) against class indices (B, d1, ...) or probabilities like
+    x.
 
     weight (K,), ignore_index, label_smoothing: see functional.cross_entropy.
 
@@ -85,7 +86,8 @@ class NLLLoss(_WeightedLoss):
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
-    """-(t log s + (1 - t) log(1 - s)), s = sigmoid(x). pos_weight: factor of the positive term. input, target: any one shape.
+    """-(t log s + (1 - t) log(1 - s)), s = sigmoid(x). pos_weight: factor of the positive term. input, target: any
+    one shape.
 
     >>> import minigrad as mg
     >>> from minigrad import nn

@@ -1,7 +1,8 @@
 """Module: a layer or model. Its state is what its attributes are.
 
-A `Parameter` set as an attribute is learned, a `Buffer` is saved but not learned, a `Module` is a part. Everything else here
-(`parameters`, `state_dict`, `to`, `repr` ...) is a walk over those attributes. Names and behaviour are PyTorch's.
+A `Parameter` set as an attribute is learned, a `Buffer` is saved but not learned, a `Module` is a part. Everything
+else here (`parameters`, `state_dict`, `to`, `repr` ...) is a walk over those attributes. Names and behaviour are
+PyTorch's.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ class Module:
             )
         if name in self._buffer_names and value is not None and not isinstance(value, Tensor):
             raise DTypeError(
-                f"{type(self).__name__}.{name}: a buffer can only be replaced by a Tensor or None: got {type(value).__name__}."
+                f"{type(self).__name__}.{name}: a buffer can only be replaced by a Tensor or None: "
+                f"got {type(value).__name__}."
             )
         if isinstance(value, Buffer):
             self._buffer_names[name] = value.persistent
@@ -262,7 +264,8 @@ class Module:
                 yield from v._saved(f"{prefix}{name}.")
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
-        """All parameters and persistent buffers by path, sharing memory with the module (keep_vars: the very tensors)."""
+        """All parameters and persistent buffers by path, sharing memory with the module (keep_vars: the very
+        tensors)."""
         return OrderedDict((key, t if keep_vars else t.detach()) for key, t in self._saved(prefix))
 
     def load_state_dict(
@@ -270,8 +273,8 @@ class Module:
     ) -> IncompatibleKeys:
         """Copy values (Tensors, arrays, or anything NumPy can read) into the parameters and buffers of the same names.
 
-        All keys and shapes are checked before anything is written. strict=False tolerates missing and unexpected keys, never
-        a wrong shape. assign=True takes over dtype and memory of the values instead of copying.
+        All keys and shapes are checked before anything is written. strict=False tolerates missing and unexpected
+        keys, never a wrong shape. assign=True takes over dtype and memory of the values instead of copying.
         """
         if not isinstance(state_dict, Mapping):
             raise DTypeError(f"load_state_dict: state_dict must be a mapping: got {type(state_dict).__name__}.")
@@ -334,7 +337,7 @@ class Module:
         for target in targets:
             if isinstance(target, Tensor):
                 device, dtype = target.backend, target.dtype
-            elif isinstance(target, str) and target not in DTYPE_NAMES or hasattr(target, "to_host"):
+            elif (isinstance(target, str) and target not in DTYPE_NAMES) or hasattr(target, "to_host"):
                 device = target
             elif target is not None:
                 dtype = target
@@ -396,11 +399,13 @@ class Module:
         return self._add_hook("after", _WithKeywords(hook) if with_kwargs else hook, prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
-        """``hook(module, grad_output)`` when the gradients of the outputs are there; may return others in their place."""
+        """``hook(module, grad_output)`` when the gradients of the outputs are there; may return others in their
+        place."""
         return self._add_hook("backward_before", hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Handle:
-        """``hook(module, grad_input, grad_output)`` when the gradients of the inputs are there; may return another grad_input.
+        """``hook(module, grad_input, grad_output)`` when the gradients of the inputs are there; may return another
+        grad_input.
 
         Inputs and outputs count that are tensors passed by position; one without a gradient is None.
         """
@@ -485,8 +490,8 @@ def _hooked_call(module: Module, hooks: Hooks, args: tuple, kwargs: dict) -> Any
 class _Watch:
     """Calls the backward hooks of one module for one forward.
 
-    Inputs and outputs pass through gates. A gate is two aliases in a row per tensor: the walk goes newest first, so all outer
-    aliases have seen their gradients before the first inner one runs, and that is when the hooks are called.
+    Inputs and outputs pass through gates. A gate is two aliases in a row per tensor: the walk goes newest first, so
+    all outer aliases have seen their gradients before the first inner one runs, and that is when the hooks are called.
     """
 
     def __init__(self, module: Module, hooks: Hooks):
@@ -554,7 +559,7 @@ def _gate(tensors: tuple, act: Callable[[tuple], tuple]) -> tuple:
     return tuple(outer.get(i, t) for i, t in enumerate(tensors))
 
 
-# ---- where in the model an error came from -----------------------------------------------------------------------------
+# ---- where in the model an error came from ---------------------------------------------------------------------------
 
 
 def _locate(error: MinigradError, module: Module) -> None:

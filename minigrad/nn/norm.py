@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import creation
 from ..errors import ArgumentError, ShapeError
@@ -17,7 +17,7 @@ from .module import Module, made
 class _RunningNorm(Module):
     """Parameters and running statistics per channel; a subclass says which shapes it takes and how it normalises."""
 
-    shapes: dict[int, str]  # number of axes -> what they mean
+    shapes: ClassVar[dict[int, str]]  # number of axes -> what they mean
 
     def __init__(
         self,
@@ -95,7 +95,8 @@ class _BatchNorm(_RunningNorm):
         self._checked(x)
         if x.shape[1] != self.num_features:
             raise ShapeError(
-                f"{type(self).__name__}: x must have num_features={self.num_features} channels at axis 1: got shape {x.shape}."
+                f"{type(self).__name__}: x must have num_features={self.num_features} channels at axis 1: "
+                f"got shape {x.shape}."
             )
         by_batch = self.training or self.running_mean is None
         tracking = not self.training or self.track_running_stats
@@ -120,15 +121,16 @@ class BatchNorm1d(_BatchNorm):
     [[-1.0, -1.0], [1.0, 1.0]]
     """
 
-    shapes = {2: "(B, C)", 3: "(B, C, L)"}
+    shapes: ClassVar = {2: "(B, C)", 3: "(B, C, L)"}
 
 
 class BatchNorm2d(_BatchNorm):
-    """y = (x - mean) / sqrt(var + eps) * weight + bias, per channel. x: (B, C, H, W); weight, bias: (C,), starting at 1 and 0.
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, per channel. x: (B, C, H, W); weight, bias: (C,), starting at
+    1 and 0.
 
-    In training mean and (biased) var are the batch's, and running_mean, running_var follow them with `momentum` (None: their
-    plain average; the variance stored is the unbiased one). In eval() the running ones are used. Ioffe and Szegedy 2015,
-    arXiv:1502.03167; momentum is 1 - the decay of other texts.
+    In training mean and (biased) var are the batch's, and running_mean, running_var follow them with `momentum`
+    (None: their plain average; the variance stored is the unbiased one). In eval() the running ones are used. Ioffe
+    and Szegedy 2015, arXiv:1502.03167; momentum is 1 - the decay of other texts.
 
     >>> import minigrad as mg
     >>> from minigrad import nn
@@ -137,13 +139,13 @@ class BatchNorm2d(_BatchNorm):
     True
     """
 
-    shapes = {4: "(B, C, H, W)"}
+    shapes: ClassVar = {4: "(B, C, H, W)"}
 
 
 class BatchNorm3d(_BatchNorm):
     """As BatchNorm2d. x: (B, C, D, H, W)."""
 
-    shapes = {5: "(B, C, D, H, W)"}
+    shapes: ClassVar = {5: "(B, C, D, H, W)"}
 
 
 class _InstanceNorm(_RunningNorm):
@@ -184,7 +186,7 @@ class _InstanceNorm(_RunningNorm):
 class InstanceNorm1d(_InstanceNorm):
     """As InstanceNorm2d. x: (B, C, L) or (C, L)."""
 
-    shapes = {3: "(B, C, L)", 2: "(C, L)"}
+    shapes: ClassVar = {3: "(B, C, L)", 2: "(C, L)"}
 
 
 class InstanceNorm2d(_InstanceNorm):
@@ -196,13 +198,13 @@ class InstanceNorm2d(_InstanceNorm):
     (2, 3, 4, 4)
     """
 
-    shapes = {4: "(B, C, H, W)", 3: "(C, H, W)"}
+    shapes: ClassVar = {4: "(B, C, H, W)", 3: "(C, H, W)"}
 
 
 class InstanceNorm3d(_InstanceNorm):
     """As InstanceNorm2d. x: (B, C, D, H, W) or (C, D, H, W)."""
 
-    shapes = {5: "(B, C, D, H, W)", 4: "(C, D, H, W)"}
+    shapes: ClassVar = {5: "(B, C, D, H, W)", 4: "(C, D, H, W)"}
 
 
 def _shape(normalized_shape: Any) -> tuple[int, ...]:
@@ -246,7 +248,8 @@ class LayerNorm(Module):
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        text = f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return f"{text}, bias={self.bias is not None}"
 
 
 class RMSNorm(Module):
@@ -325,7 +328,8 @@ class GroupNorm(Module):
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
+        text = f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{text}, bias={self.bias is not None}"
 
 
 class LocalResponseNorm(Module):

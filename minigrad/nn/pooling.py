@@ -40,8 +40,8 @@ class _MaxPool(Module):
 class MaxPool1d(_MaxPool):
     """y[b, c, i] = max over k of x[b, c, i stride + k dilation - padding]; padding counts as -infinity.
 
-    x: (B, C, W) or (C, W). stride: kernel_size unless given; ceil_mode: also the last, partial window; return_indices: also the
-    positions of the maxima.
+    x: (B, C, W) or (C, W). stride: kernel_size unless given; ceil_mode: also the last, partial window;
+    return_indices: also the positions of the maxima.
 
     >>> import minigrad as mg
     >>> from minigrad import nn
@@ -53,7 +53,8 @@ class MaxPool1d(_MaxPool):
 
 
 class MaxPool2d(_MaxPool):
-    """The largest element of each window, as MaxPool1d along both axes. x: (B, C, H, W) or (C, H, W); y: (B, C, OH, OW).
+    """The largest element of each window, as MaxPool1d along both axes. x: (B, C, H, W) or (C, H, W); y: (B, C, OH,
+    OW).
 
     >>> import minigrad as mg
     >>> from minigrad import nn
@@ -128,7 +129,8 @@ class _AvgPool(Module):
 
 
 class AvgPool2d(_AvgPool):
-    """y = the mean of each window. x: (B, C, H, W) or (C, H, W). divisor_override: divide by this instead; rest as AvgPool1d.
+    """y = the mean of each window. x: (B, C, H, W) or (C, H, W). divisor_override: divide by this instead; rest as
+    AvgPool1d.
 
     >>> import minigrad as mg
     >>> from minigrad import nn

@@ -21,7 +21,7 @@ def _shifted(F, x, axis):
 
 
 @fused(shape=_softmax_shape, kind="float", samples=CASES)
-def softmax(F, x, *, axis):
+def softmax(F, x, *, axis=-1):
     """y = e**x / sum(e**x) over `axis`: positive and summing to 1. x: any shape; a 0-d x gives 1."""
     e = F.exp(_shifted(F, x, axis))
     return e / F.sum(e, axis=axis, keepdims=True) if x.shape else e
@@ -39,7 +39,7 @@ def softmax_backward(F, dy, p, *, axis):
 
 
 @fused(shape=_softmax_shape, kind="float", samples=CASES)
-def log_softmax(F, x, *, axis):
+def log_softmax(F, x, *, axis=-1):
     """y = x - ln(sum(e**x)) over `axis`, computed without forming small probabilities."""
     x = _shifted(F, x, axis)
     return x - F.log(F.sum(F.exp(x), axis=axis, keepdims=True)) if x.shape and 0 not in x.shape else x

@@ -1,7 +1,8 @@
 """Learning-rate schedules. Names, arguments, defaults and numbers are PyTorch's (torch.optim.lr_scheduler).
 
-Call ``scheduler.step()`` after ``optimizer.step()``, once per epoch or once per batch as the schedule is meant. t counts those
-calls from 0 (``last_epoch``). Most schedules give the next rate from the current one, so that several may act on one optimizer.
+Call ``scheduler.step()`` after ``optimizer.step()``, once per epoch or once per batch as the schedule is meant. t
+counts those calls from 0 (``last_epoch``). Most schedules give the next rate from the current one, so that several
+may act on one optimizer.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class LRScheduler:
         """One step further: sets the rate of every group."""
         if self._step_count == 1 and not self.optimizer.steps:
             warnings.warn(
-                f"{type(self).__name__}.step was called before optimizer.step(): the first rate of the schedule is skipped. "
+                f"{type(self).__name__}.step was called before optimizer.step(): "
+                "the first rate of the schedule is skipped. "
                 "Call optimizer.step() first.",
                 stacklevel=2,
             )
@@ -207,7 +209,8 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr goes in a straight line from start_factor to end_factor times the initial lr in total_iters steps: a warm-up."""
+    """lr goes in a straight line from start_factor to end_factor times the initial lr in total_iters steps: a
+    warm-up."""
 
     def __init__(
         self,
@@ -259,7 +262,8 @@ class PolynomialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """lr = eta_min + (initial lr - eta_min) (1 + cos(pi t / T_max)) / 2. Loshchilov and Hutter 2016, arXiv:1608.03983."""
+    """lr = eta_min + (initial lr - eta_min) (1 + cos(pi t / T_max)) / 2. Loshchilov and Hutter 2016,
+    arXiv:1608.03983."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):
         self.T_max, self.eta_min = T_max, eta_min
@@ -277,7 +281,8 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing that starts again after T_0 steps, then T_0 T_mult, ... Loshchilov and Hutter 2016, arXiv:1608.03983."""
+    """Cosine annealing that starts again after T_0 steps, then T_0 T_mult, ... Loshchilov and Hutter 2016,
+    arXiv:1608.03983."""
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1):
         for name, value in (("T_0", T_0), ("T_mult", T_mult)):
@@ -307,7 +312,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self.T_i, self.T_cur = self.T_0, epoch
         elif self.T_mult == 1:
             self.T_cur = epoch % self.T_0
-        else:  # in the n-th cycle: 1 + T_mult + ... + T_mult**(n-1) = (T_mult**n - 1) / (T_mult - 1) stretches of T_0 are over
+        else:  # in cycle n: 1 + T_mult + ... + T_mult**(n-1) = (T_mult**n - 1) / (T_mult - 1) stretches of T_0 are over
             n = int(math.log(epoch / self.T_0 * (self.T_mult - 1) + 1, self.T_mult))
             self.T_cur = epoch - self.T_0 * (self.T_mult**n - 1) / (self.T_mult - 1)
             self.T_i = self.T_0 * self.T_mult**n
@@ -325,7 +330,8 @@ class _CyclesMomentum(LRScheduler):
         defaults = self.optimizer.defaults
         if "momentum" not in defaults and "betas" not in defaults:
             raise ArgumentError(
-                f"{type(self).__name__}: cycle_momentum needs an optimizer with momentum or betas: got {self.optimizer.name}. "
+                f"{type(self).__name__}: cycle_momentum needs an optimizer with momentum or betas: "
+                f"got {self.optimizer.name}. "
                 "Pass cycle_momentum=False."
             )
         self.base_momentums = per_group("base_momentum", base_momentum, self.optimizer)
@@ -345,8 +351,8 @@ class _CyclesMomentum(LRScheduler):
 class CyclicLR(_CyclesMomentum):
     """lr goes up from base_lr to max_lr in step_size_up steps and down in step_size_down, again and again.
 
-    mode: 'triangular'; 'triangular2', the height halved each cycle; 'exp_range', the height times gamma**t; or scale_fn of the
-    cycle or iteration (scale_mode). Smith 2015, arXiv:1506.01186.
+    mode: 'triangular'; 'triangular2', the height halved each cycle; 'exp_range', the height times gamma**t; or
+    scale_fn of the cycle or iteration (scale_mode). Smith 2015, arXiv:1506.01186.
     """
 
     def __init__(
@@ -402,16 +408,17 @@ class CyclicLR(_CyclesMomentum):
 
 
 class OneCycleLR(_CyclesMomentum):
-    """lr goes from max_lr / div_factor up to max_lr in the share pct_start of total_steps, then down to that / final_div_factor.
+    """lr goes from max_lr / div_factor up to max_lr in the share pct_start of total_steps, then down to that /
+    final_div_factor.
 
-    anneal_strategy: 'cos' or 'linear'; momentum (or Adam's first beta) moves the other way; three_phase: down to the first rate
-    in as many steps as up, then on. Call step() after every batch. Smith and Topin 2017, arXiv:1708.07120.
+    anneal_strategy: 'cos' or 'linear'; momentum (or Adam's first beta) moves the other way; three_phase: down to the
+    first rate in as many steps as up, then on. Call step() after every batch. Smith and Topin 2017, arXiv:1708.07120.
 
     >>> import minigrad as mg
     >>> from minigrad import optim
     >>> optimizer = optim.SGD([mg.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
-    >>> optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10).get_last_lr()
-    [0.004]
+    >>> round(optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10).get_last_lr()[0], 6)
+    0.004
     """
 
     def __init__(
@@ -571,9 +578,11 @@ def _undo(schedulers: Iterable[LRScheduler]) -> None:
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """lr is multiplied by factor when the metric given to ``step(metric)`` has not improved for more than `patience` steps.
+    """lr is multiplied by factor when the metric given to ``step(metric)`` has not improved for more than `patience`
+    steps.
 
-    mode: 'min' or 'max' is better; threshold: an improvement counts if larger, relative ('rel') or absolute ('abs'); cooldown:
+    mode: 'min' or 'max' is better; threshold: an improvement counts if larger, relative ('rel') or absolute ('abs');
+    cooldown:
     steps to wait after a reduction; min_lr: never below; eps: smaller changes are not made.
     """
 
@@ -593,7 +602,8 @@ class ReduceLROnPlateau(LRScheduler):
             raise ArgumentError(f"ReduceLROnPlateau: factor must be below 1: got {factor}.")
         if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
             raise ArgumentError(
-                f"ReduceLROnPlateau: mode must be min or max, threshold_mode rel or abs: got {mode!r}, {threshold_mode!r}."
+                "ReduceLROnPlateau: mode must be min or max, threshold_mode rel or abs: "
+                f"got {mode!r}, {threshold_mode!r}."
             )
         self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
         self.threshold, self.threshold_mode, self.cooldown, self.eps = threshold, threshold_mode, cooldown, eps

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy import ndarray
@@ -31,15 +31,16 @@ FUSE_FROM = 16_384  # elements of all parameters together: fewer never wait for 
 
 
 class Optimizer:
-    """Base of all optimizers. ``params``: tensors, (name, tensor) pairs, or dicts ``{"params": [...], "lr": ...}``, one per group.
+    """Base of all optimizers. ``params``: tensors, (name, tensor) pairs, or dicts ``{"params": [...], "lr": ...}``,
+    one per group.
 
-    Options given in a group's dict hold for that group; the constructor's are the defaults of the others. A subclass sets the
-    defaults, and writes `init` and `update`.
+    Options given in a group's dict hold for that group; the constructor's are the defaults of the others. A subclass
+    sets the defaults, and writes `init` and `update`.
     """
 
     defaults: dict[str, Any]
     ignored = ("foreach", "fused", "capturable", "differentiable")  # PyTorch's speed flags: accepted, without effect
-    checks: dict[str, Callable[[Any], bool]] = {}  # option -> does this value pass?
+    checks: ClassVar[dict[str, Callable[[Any], bool]]] = {}  # option -> does this value pass?
     # A fused in-place step of the numba backend: the module in minigrad.kernels.cpu and the function's name there.
     kernel: tuple[str, str] | None = None
 
@@ -60,7 +61,8 @@ class Optimizer:
         params = list(params.items() if isinstance(params, Mapping) else params)
         if not params:
             raise ArgumentError(
-                f"{self.name}: got an empty parameter list. Is model.parameters() a generator that was used up, or has the model none?"
+                f"{self.name}: got an empty parameter list. "
+                "Is model.parameters() a generator that was used up, or has the model none?"
             )
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
@@ -131,7 +133,8 @@ class Optimizer:
                 p._grad = None if set_to_none or p._grad is None else wrap(p.backend.xp.zeros_like(p.array))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient, in place. closure: computes and returns the loss, called first."""
+        """Change every parameter that has a gradient, in place. closure: computes and returns the loss, called
+        first."""
         loss = None
         if closure is not None:
             with enable_grad():
@@ -205,7 +208,8 @@ class Optimizer:
 
     # -- state -------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
-        """``{"state": {index: {name: tensor}}, "param_groups": [options with the indices of their parameters]}``, as PyTorch's."""
+        """``{"state": {index: {name: tensor}}, "param_groups": [options with the indices of their parameters]}``, as
+        PyTorch's."""
         index = {id(p): i for i, p in enumerate(self._params())}
         groups = [
             {k: v for k, v in g.items() if k != "params"} | {"params": [index[id(p)] for p in g["params"]]}
@@ -245,6 +249,9 @@ class Optimizer:
         if name == "step":  # a count, not to be rounded to the parameter's dtype
             return wrap(np.array(array, np.float32))
         return wrap(p.backend.asarray(array, dtype=p.dtype, copy=True))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kernel": None}  # found again when needed
 
     def _params(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from .optimizer import Optimizer, is_flag, not_negative
 
 
 class RMSprop(Optimizer):
-    """v = alpha v + (1 - alpha) g**2;  p = p - lr g / (sqrt(v) + eps); with momentum: b = momentum b + g / (...), p = p - lr b.
+    """v = alpha v + (1 - alpha) g**2;  p = p - lr g / (sqrt(v) + eps); with momentum: b = momentum b + g / (...), p =
+    p - lr b.
 
     centered: a = alpha a + (1 - alpha) g, and v - a**2 (the variance) stands for v. weight_decay p is added to g.
-    State: step, square_avg (v), momentum_buffer (b), grad_avg (a). Hinton 2012, Coursera lecture 6; centered: Graves 2013,
-    arXiv:1308.0850. As in PyTorch, eps is added after the root (TensorFlow: before).
+    State: step, square_avg (v), momentum_buffer (b), grad_avg (a). Hinton 2012, Coursera lecture 6; centered: Graves
+    2013, arXiv:1308.0850. As in PyTorch, eps is added after the root (TensorFlow: before).
 
     >>> import minigrad as mg
     >>> from minigrad import optim
@@ -20,11 +21,11 @@ class RMSprop(Optimizer):
     >>> optimizer = optim.RMSprop([p], lr=0.01)
     >>> (p * p).sum().backward()
     >>> optimizer.step()
-    >>> p
-    tensor([0.9], requires_grad=True)
+    >>> round(p.item(), 4)
+    0.9
     """
 
-    checks = {
+    checks: ClassVar = {
         "lr": not_negative,
         "alpha": not_negative,
         "eps": not_negative,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import ArgumentError
 from .optimizer import Optimizer, is_flag, not_negative
@@ -24,7 +24,7 @@ class SGD(Optimizer):
     tensor([0.8], requires_grad=True)
     """
 
-    checks = {
+    checks: ClassVar = {
         "lr": not_negative,
         "momentum": not_negative,
         "weight_decay": not_negative,
@@ -81,7 +81,7 @@ class SGD(Optimizer):
 
     def fused(self, when, kernel, p, g, state, options):
         b = state["momentum_buffer"].array if "momentum_buffer" in state and options["momentum"] else None
-        if options["momentum"] and b is None or not when(p, g, b):  # the buffer is made by the first step
+        if (options["momentum"] and b is None) or not when(p, g, b):  # the buffer is made by the first step
             return False
         kernel(p, g, b, **options)
         return True

@@ -1,0 +1,117 @@
+"""Adagrad and Adadelta."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from .optimizer import Optimizer, is_flag, not_negative
+
+
+class Adagrad(Optimizer):
+    """s = s + g**2;  p = p - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps), t = 1, 2, ...
+
+    s starts at initial_accumulator_value; weight_decay p is added to g. State: step, sum. Duchi et al. 2011, JMLR 12.
+
+    >>> import minigrad as mg
+    >>> from minigrad import optim
+    >>> p = mg.tensor([1.0], requires_grad=True)
+    >>> optimizer = optim.Adagrad([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    tensor([0.9], requires_grad=True)
+    """
+
+    checks: ClassVar = {
+        "lr": not_negative,
+        "lr_decay": not_negative,
+        "weight_decay": not_negative,
+        "initial_accumulator_value": not_negative,
+        "eps": not_negative,
+        "maximize": is_flag,
+    }
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: Any = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: Any = None,
+    ):
+        options = {
+            "lr": lr,
+            "lr_decay": lr_decay,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value,
+            "maximize": maximize,
+        }
+        super().__init__(params, options)
+
+    def init(self, F: Any, p: Any, *, initial_accumulator_value: float, **options: Any) -> dict[str, Any]:
+        return {"step": F.zeros(shape=(), dtype="float32"), "sum": F.zeros_like(p) + initial_accumulator_value}
+
+    def update(self, F, p, g, state, *, lr, lr_decay, eps, weight_decay, initial_accumulator_value, maximize):
+        t = state["step"] + 1
+        g = -g if maximize else g
+        g = g + weight_decay * p if weight_decay else g
+        s = state["sum"] + g * g
+        rate = lr / (1 + (F.astype(t, dtype=p.dtype) - 1) * lr_decay)
+        return p - rate * (g / (F.sqrt(s) + eps)), {"step": t, "sum": s}
+
+
+class Adadelta(Optimizer):
+    """v = rho v + (1 - rho) g**2;  d = sqrt(a + eps) / sqrt(v + eps) g;  a = rho a + (1 - rho) d**2;  p = p - lr d.
+
+    weight_decay p is added to g. State: step, square_avg (v), acc_delta (a). Zeiler 2012, arXiv:1212.5701.
+
+    >>> import minigrad as mg
+    >>> from minigrad import optim
+    >>> optim.Adadelta([mg.zeros(3, requires_grad=True)]).defaults["rho"]
+    0.9
+    """
+
+    checks: ClassVar = {
+        "lr": not_negative,
+        "rho": lambda v: 0 <= v <= 1,
+        "eps": not_negative,
+        "weight_decay": not_negative,
+        "maximize": is_flag,
+    }
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        foreach: Any = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ):
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+
+    def init(self, F: Any, p: Any, **options: Any) -> dict[str, Any]:
+        return {
+            "step": F.zeros(shape=(), dtype="float32"),
+            "square_avg": F.zeros_like(p),
+            "acc_delta": F.zeros_like(p),
+        }
+
+    def update(self, F, p, g, state, *, lr, rho, eps, weight_decay, maximize):
+        g = -g if maximize else g
+        g = g + weight_decay * p if weight_decay else g
+        v = rho * state["square_avg"] + (1 - rho) * (g * g)
+        d = F.sqrt(state["acc_delta"] + eps) / F.sqrt(v + eps) * g
+        a = rho * state["acc_delta"] + (1 - rho) * (d * d)
+        return p - lr * d, {"step": state["step"] + 1, "square_avg": v, "acc_delta": a}
