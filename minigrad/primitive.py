@@ -285,6 +285,7 @@ def elementwise(
     forward: Callable | None = None,
     no_gradient: str = "",
     complex_ok: bool = False,
+    public: bool = True,
     **rules: Callable | None,
 ) -> Primitive:
     """Declare an elementwise primitive from its scalar text, e.g. ``"exp({x})"``, which may call any elementwise
@@ -316,6 +317,7 @@ def elementwise(
         fused=composed,
         no_gradient=no_gradient,
         complex_ok=complex_ok,
+        public=public,
     )
     p.replaces = replaces
     for of, rule in rules.items():

@@ -179,8 +179,9 @@ class Map:
                     for g, part in zip(pulled, _parts(v, self.shapes))
                     if g is not None and g.node is not None
                 ]
-                if not pairs:
-                    return np.zeros(sum(y.size for y in ys))
+                if not pairs:  # J is 0, or a rule computes where nothing is recorded and has first derivatives only
+                    none = not any(g is not None and g.numpy().any() for g in pulled)
+                    return np.zeros(sum(y.size for y in ys)) if none else None
                 found = autograd.grad(pairs, w, allow_unused=True)
             except GradError:
                 return None
@@ -505,7 +506,7 @@ def _explain(problem: Map, rules: Any, numbers: Any, bound: Any, wrong: Any, met
         A, N, T = rules[:, span], numbers[:, span], bound[:, span]  # (m, size of the argument)
         with np.errstate(invalid="ignore"):
             off = np.where(wrong[:, span], np.nan_to_num(np.abs(A - N), nan=np.inf), -1)
-        i, j = np.unravel_index(off.argmax(), off.shape)
+        i, j = map(int, np.unravel_index(off.argmax(), off.shape))
         others = {problem.names[problem.wrt[o]]: numbers[:, s] for o, s in enumerate(spans) if o != k}
         hint = _hint(A, N, T, x[span], y, problem.shapes[k], others)
         sentences.append(
@@ -670,10 +671,10 @@ def _inside(p: Primitive, shapes: tuple, rng: np.random.Generator) -> list[np.nd
         holds = np.vectorize(eval(f"lambda {', '.join(p.inputs)}: {p.domain}"), otypes=[bool])
         moves = list(itertools.product((-0.02, 0.0, 0.02), repeat=len(arrays)))
         for _ in range(1000):
-            inside = np.ones(np.broadcast_shapes(*shapes), bool)
+            inside: Any = np.ones(np.broadcast_shapes(*shapes), bool)
             if inside.size:
                 for move in moves:
-                    inside &= holds(*(a + d for a, d in zip(arrays, move)))
+                    inside = inside & holds(*(a + d for a, d in zip(arrays, move)))
             if inside.all():
                 break
             arrays = [
@@ -695,8 +696,8 @@ def _inside(p: Primitive, shapes: tuple, rng: np.random.Generator) -> list[np.nd
 def _any_to(mask: np.ndarray, shape: tuple) -> np.ndarray:
     """A broadcast mask brought back to `shape`: true where any copy is."""
     extra = mask.ndim - len(shape)
-    mask = mask.any(axis=tuple(range(extra)))
-    return mask.any(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True).reshape(shape)
+    copies = (*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1))
+    return mask.any(axis=copies, keepdims=True).reshape(shape)
 
 
 def on(backend: str | Backend, sample: Sample) -> list[Any]:

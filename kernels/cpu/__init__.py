@@ -14,14 +14,15 @@ KERNELS = {
     "matmul": ("matmul", "linear"),
     "conv2d": ("convolution", "convolution_input", "convolution_weight"),
     "softmax": ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward"),
+    "attention": ("attention", "attention_backward"),
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
     "reduce": ("sum", "sum_to"),
     "norm": ("layer_norm", "layer_norm_backward", "batch_norm", "batch_norm_backward"),
     "activation": (
-        *("exp", "log", "tanh", "sigmoid", "erf", "relu"),
+        *("exp", "log", "tanh", "sigmoid", "erf", "relu", "relu_backward"),
         *("gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"),
     ),
-    "pool": ("max_pool",),
+    "pool": ("max_pool", "max_pool_backward"),
 }
 
 

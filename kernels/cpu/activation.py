@@ -47,25 +47,25 @@ def unary(function):
     return launch
 
 
-def backward(function):
-    """The launcher of dx[i] = g[i] * function(x[i])."""
+def binary(function):
+    """The launcher of y[i] = function(a[i], b[i])."""
 
     @njit(cache=True, nogil=True, error_model="numpy")
-    def serial(g, x, dx):
-        for i in range(x.size):
-            dx[i] = g[i] * function(x[i])
+    def serial(a, b, y):
+        for i in range(b.size):
+            y[i] = function(a[i], b[i])
 
     @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-    def parallel(g, x, dx):
-        for chunk in prange((x.size + CHUNK - 1) // CHUNK):
-            for i in range(chunk * CHUNK, min(x.size, (chunk + 1) * CHUNK)):
-                dx[i] = g[i] * function(x[i])
+    def parallel(a, b, y):
+        for chunk in prange((b.size + CHUNK - 1) // CHUNK):
+            for i in range(chunk * CHUNK, min(b.size, (chunk + 1) * CHUNK)):
+                y[i] = function(a[i], b[i])
 
-    def launch(g, x):
-        g, x = ready(g), ready(x)
-        dx = np.empty_like(x)
-        (serial if x.size < PARALLEL_FROM else parallel)(g.reshape(-1), x.reshape(-1), dx.reshape(-1))
-        return dx
+    def launch(a, b):
+        a, b = ready(a), ready(b)
+        y = np.empty_like(b)
+        (serial if b.size < PARALLEL_FROM else parallel)(a.reshape(-1), b.reshape(-1), y.reshape(-1))
+        return y
 
     return launch
 
@@ -78,6 +78,11 @@ _inline = register_jitable(forceinline=True, error_model="numpy", fastmath={"con
 @_inline
 def _relu(x):
     return type(x)(0) if x <= 0 else x  # in this order NaN stays NaN
+
+
+@_inline
+def _relu_slope(x, g):
+    return type(x)(0) if x <= 0 else g
 
 
 @_inline
@@ -106,8 +111,18 @@ def _gelu_tanh_slope(x):
     return s + (x * (s * (one - s))) * (scale * (one + type(x)(3.0) * cubic * (bounded * bounded)))
 
 
-_gelu_exact, _gelu_exact_backward = unary(_gelu), backward(_gelu_slope)
-gelu_tanh, gelu_tanh_backward = unary(_gelu_tanh), backward(_gelu_tanh_slope)
+@_inline
+def _gelu_times(g, x):
+    return g * _gelu_slope(x)
+
+
+@_inline
+def _gelu_tanh_times(g, x):
+    return g * _gelu_tanh_slope(x)
+
+
+_gelu_exact, _gelu_exact_backward = unary(_gelu), binary(_gelu_times)
+gelu_tanh, gelu_tanh_backward = unary(_gelu_tanh), binary(_gelu_tanh_times)
 
 
 def gelu(x, *, approximate="none"):
@@ -125,4 +140,5 @@ def gelu_backward(g, x, *, approximate="none"):
 
 
 exp, tanh, sigmoid = unary(vectormath.exp), unary(vectormath.tanh), unary(vectormath.sigmoid)
-log, erf, relu = unary(vectormath.log), unary(vectormath.erf), unary(_relu)
+log, erf = unary(vectormath.log), unary(vectormath.erf)
+relu, relu_backward = unary(_relu), binary(_relu_slope)

@@ -1,7 +1,12 @@
-"""Max pooling with the places of the maxima, as torch.nn.functional.max_pool2d(return_indices=True)."""
+"""Max pooling with the places of the maxima, as torch.nn.functional.max_pool2d(return_indices=True), and its
+gradient."""
+
+import math
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange
+
+from .threads import compiled, pointer, run
 
 PARALLEL_FROM = 8_192  # elements read
 
@@ -59,3 +64,35 @@ def max_pool(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
     run(x.reshape(batch * channels, height, width), y, index, size, stride, padding, dilation)
     shape = (batch, channels, out_height, out_width)
     return y.reshape(shape), index.reshape(shape)
+
+
+@compiled
+def _scatter(zero):
+    """a: dy (planes, n); c: dx (planes, size). numbers: planes, n, size, the address of the positions (planes, n)."""
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, thread, threads):
+        given = carray(pointer(numbers), (4,), np.int64)
+        planes, n, size = given[0], given[1], given[2]
+        dy, dx = carray(pointer(a_base), (planes, n), kind), carray(pointer(c_base), (planes, size), kind)
+        positions = carray(pointer(given[3]), (planes, n), np.int64)
+        for p in range(planes * thread // threads, planes * (thread + 1) // threads):
+            dx[p, :] = kind(0)
+            for j in range(n):
+                place = positions[p, j]
+                if 0 <= place < size:
+                    dx[p, place] += dy[p, j]
+
+    return work
+
+
+def max_pool_backward(dy, positions, *, spatial):
+    """dx = zeros with dy added at the positions. dy, positions (int64): (B, C, OH, OW) -> (B, C, *spatial)."""
+    planes = dy.shape[: dy.ndim - len(spatial)]
+    dy = dy if dy.flags.carray else dy.copy()
+    positions = np.ascontiguousarray(positions)
+    dx = np.empty((*planes, *spatial), dy.dtype)
+    count = math.prod(planes)
+    numbers = (count, dy.size // count, math.prod(spatial), positions.ctypes.data)
+    run(_scatter(dy.dtype), dy, dy, dx, numbers, alone=dx.size < PARALLEL_FROM)
+    return dx

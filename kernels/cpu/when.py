@@ -6,6 +6,8 @@ NumPy is as fast; the sizes are elements or multiplications, measured on two cor
 the reference.
 """
 
+import math
+
 import numpy as np
 
 FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
@@ -85,6 +87,11 @@ def gelu_backward_when(g, x, *, approximate="none"):
     return x.size >= 512 and g.shape == x.shape and g.dtype == x.dtype and x.dtype in FLOATS
 
 
+def relu_backward_when(x, dy):
+    """Refused: fewer than 4096 elements, dy of another shape or type."""
+    return x.size >= 4_096 and dy.shape == x.shape and dy.dtype == x.dtype and x.dtype in FLOATS
+
+
 gelu_tanh_when, gelu_tanh_backward_when = gelu_when, gelu_backward_when
 
 
@@ -121,13 +128,14 @@ def cross_entropy_backward_when(dy, x, labels, top, log_total):
 
 
 # ---- sums ------------------------------------------------------------------------------------------------------------
-_SUM_FROM = 8_192  # elements
+_SUM_FROM, _WIDE_SUM_FROM = 8_192, 262_144  # elements; NumPy adds wide rows well
 
 
 def _summed(x, axes):
     """Are these the leading axes, or all but axis 1 with enough numbers behind it?"""
     if axes == list(range(len(axes))):
-        return 0 < len(axes) < x.ndim
+        width = math.prod(x.shape[len(axes) :])
+        return 0 < len(axes) < x.ndim and (x.size >= _WIDE_SUM_FROM or width < 64)
     return axes == [0, *range(2, x.ndim)] and x.size >= 8 * x.shape[0] * x.shape[1]
 
 
@@ -175,9 +183,33 @@ def batch_norm_when(x, weight=None, bias=None, *, eps=1e-5):
 def batch_norm_backward_when(dy, dmean, dvar, x, mean, rstd, weight=None):
     """Refused: fewer than 128 elements, several types, shapes that do not fit."""
     return (
-        batch_norm_when(x, weight)
-        and _of(x.dtype, x.shape, dy)
-        and _of(x.dtype, x.shape[1:2], dmean, dvar, mean, rstd)
+        batch_norm_when(x, weight) and _of(x.dtype, x.shape, dy) and _of(x.dtype, x.shape[1:2], dmean, dvar, mean, rstd)
+    )
+
+
+# ---- attention -------------------------------------------------------------------------------------------------------
+def attention_when(q, k, v, mask=None, *, causal=False, scale=None):
+    """Refused: masks, leading axes that are to be broadcast, few scores, several types."""
+    return (
+        mask is None
+        and q.ndim >= 2
+        and q.dtype in FLOATS
+        and q.dtype == k.dtype == v.dtype
+        and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+        and q.size * k.shape[-2] >= 8_192
+        and v.size > 0
+    )
+
+
+def attention_backward_when(dy, q, k, v, out, log_total, mask=None, *, causal=False, scale=None):
+    """As attention_when; refused: shapes that do not fit."""
+    made = (*q.shape[:-1], v.shape[-1])
+    return (
+        attention_when(q, k, v, mask)
+        and k.shape[:-1] == v.shape[:-1]
+        and q.shape[-1] == k.shape[-1]
+        and _of(q.dtype, made, dy, out)
+        and _of(q.dtype, (*q.shape[:-1], 1), log_total)
     )
 
 
@@ -185,6 +217,14 @@ def batch_norm_backward_when(dy, dmean, dvar, x, mean, rstd, weight=None):
 def max_pool_when(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
     """Refused: one and three spatial axes."""
     return x.ndim == 4 and x.dtype in FLOATS
+
+
+def max_pool_backward_when(dy, positions, *, spatial):
+    """Refused: few elements, positions of another shape or type."""
+    return (
+        dy.size >= 256 and dy.dtype in FLOATS and dy.shape == positions.shape and positions.dtype == np.int64
+        and 0 < len(spatial) < dy.ndim
+    )  # fmt: skip
 
 
 # ---- optimizers ------------------------------------------------------------------------------------------------------

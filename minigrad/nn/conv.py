@@ -36,9 +36,9 @@ class _Conv(Module):
         super().__init__()
         who, n = type(self).__name__, self.axes
         positive(who, in_channels=in_channels, out_channels=out_channels, groups=groups)
-        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if channels % groups:
-                raise ArgumentError(f"{who}: groups must divide {name}: got groups={groups}, {name}={channels}.")
+        for name, size in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if size % groups:
+                raise ArgumentError(f"{who}: groups must divide {name}: got groups={groups}, {name}={size}.")
         modes = ("zeros",) if self.transposed else ("zeros", "reflect", "replicate", "circular")
         if padding_mode not in modes:
             raise ArgumentError(f"{who}: padding_mode must be {' or '.join(modes)}: got {padding_mode!r}.")
@@ -99,8 +99,8 @@ class _Conv(Module):
 class Conv1d(_Conv):
     """y[b, o, i] = bias[o] + sum over c, k of weight[o, c, k] x[b, c, i stride + k dilation - padding].
 
-    x: (B, C, W) or (C, W); weight: (O, C/groups, KW); y: (B, O, OW), OW = (W + 2 padding - dilation (KW - 1) - 1) //
-    stride + 1.
+    x: (B, C, W) or (C, W); weight: (O, C/groups, KW);
+    y: (B, O, OW), OW = (W + 2 padding - dilation (KW - 1) - 1) // stride + 1.
     padding: an int, 'same' (stride 1 only) or 'valid'; padding_mode: zeros, reflect, replicate, circular.
     groups: the channels in that many independent groups. Starts uniform on +-1 / sqrt(C/groups KW).
 
@@ -302,8 +302,8 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """The gradient of Conv2d for its input, as a layer. x: (B, C, H, W); weight: (C, O/groups, KH, KW); y: (B, O, OH,
-    OW).
+    """The gradient of Conv2d for its input, as a layer.
+    x: (B, C, H, W); weight: (C, O/groups, KH, KW); y: (B, O, OH, OW).
 
     Lengths as in ConvTranspose1d. Zeiler et al. 2010, Deconvolutional networks, CVPR.
 

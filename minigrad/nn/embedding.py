@@ -15,8 +15,8 @@ from .module import Module, Parameter, made
 class Embedding(Module):
     """y[...] = weight[x[...]]: row x of a table.
 
-    x: (...) integers from 0 to num_embeddings - 1; weight: (num_embeddings, embedding_dim), normal at the start; y:
-    (..., D).
+    x: (...) integers from 0 to num_embeddings - 1; weight: (num_embeddings, embedding_dim), normal at the start;
+    y: (..., D).
     padding_idx: that row starts at zero and is not learned. max_norm: rows used are scaled down to it, in place.
     `sparse` is accepted and ignored: gradients are dense.
 
@@ -64,7 +64,8 @@ class Embedding(Module):
         """An embedding over a given table (N, D), not learned unless freeze=False."""
         if embeddings.ndim != 2:
             raise ShapeError(f"Embedding.from_pretrained: embeddings must be (N, D): got {embeddings.shape}.")
-        return cls(*embeddings.shape, padding_idx=padding_idx, _weight=embeddings, _freeze=freeze, **options)
+        n, d = embeddings.shape
+        return cls(n, d, padding_idx=padding_idx, _weight=embeddings, _freeze=freeze, **options)
 
     def reset_parameters(self) -> None:
         init.normal_(self.weight)

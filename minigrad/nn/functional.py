@@ -43,8 +43,8 @@ def embedding(
 ) -> Tensor:
     """y[...] = weight[input[...]]. input: (...) integers from 0 to N - 1; weight: (N, D); y: (..., D).
 
-    padding_idx: that row receives no gradient. max_norm: rows used are first scaled down to it, in place. `sparse` is
-    accepted and ignored: gradients are dense.
+    padding_idx: that row receives no gradient. max_norm: rows used are first scaled down to it, in place.
+    `sparse` is accepted and ignored: gradients are dense.
     """
     if scale_grad_by_freq:
         raise ArgumentError("embedding: scale_grad_by_freq is not supported. Leave it False.")
@@ -71,8 +71,8 @@ def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: floa
 
 
 def bounds(t: Tensor) -> tuple[Any, Any]:
-    """The smallest and the largest element, as Python numbers; (0, 0) of nothing. The one look that checks take at
-    data."""
+    """The smallest and the largest element, as Python numbers; (0, 0) of nothing.
+    The one look that checks take at data."""
     if not t.size:
         return 0, 0
     if type(t.array) is np.ndarray:
@@ -154,14 +154,14 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Cross-correlation. input: (B, C, H, W); weight: (O, C/groups, KH, KW); bias: (O,); y: (B, O, OH, OW). See
-    Conv2d."""
+    """Cross-correlation. input: (B, C, H, W); weight: (O, C/groups, KH, KW); bias: (O,); y: (B, O, OH, OW).
+    See Conv2d."""
     return _conv(input, weight, bias, stride, padding, dilation, groups, 2)
 
 
 def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Cross-correlation. input: (B, C, D, H, W); weight: (O, C/groups, KD, KH, KW); y: (B, O, OD, OH, OW). See
-    Conv3d."""
+    """Cross-correlation. input: (B, C, D, H, W); weight: (O, C/groups, KD, KH, KW); y: (B, O, OD, OH, OW).
+    See Conv3d."""
     return _conv(input, weight, bias, stride, padding, dilation, groups, 3)
 
 
@@ -209,8 +209,8 @@ def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_paddi
 
 
 def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    """The gradient of conv2d for its input, as a layer. input: (B, C, H, W); weight: (C, O/groups, KH, KW); y: (B, O,
-    OH, OW)."""
+    """The gradient of conv2d for its input, as a layer.
+    input: (B, C, H, W); weight: (C, O/groups, KH, KW); y: (B, O, OH, OW)."""
     return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, 2)
 
 
@@ -220,11 +220,11 @@ def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_paddi
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """A frame around the last axes. pad: (before, after) of the last axis, then of the one before it, ...; negative
-    crops.
+    """A frame around the last axes. pad: (before, after) of the last axis, then of the one before it, ...;
+    negative crops.
 
-    mode: "constant" (`value`, 0 if None), "reflect" (mirrored, the edge not repeated), "replicate" (the edge
-    repeated), "circular".
+    mode: "constant" (`value`, 0 if None), "reflect" (mirrored, the edge not repeated),
+    "replicate" (the edge repeated), "circular".
     """
     pad = tuple(pad)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
@@ -490,8 +490,8 @@ def layer_norm(
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    """y = x / sqrt(mean(x**2) + eps) * weight over the last axes; eps None: the dtype's. Zhang, Sennrich 2019,
-    arXiv:1910.07467."""
+    """y = x / sqrt(mean(x**2) + eps) * weight over the last axes; eps None: the dtype's.
+    Zhang, Sennrich 2019, arXiv:1910.07467."""
     shape = tuple(normalized_shape)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ShapeError(
@@ -506,8 +506,8 @@ def rms_norm(
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """Each sample's channels in num_groups groups, each normalised over itself. input: (B, C, ...). Wu, He 2018,
-    arXiv:1803.08494."""
+    """Each sample's channels in num_groups groups, each normalised over itself. input: (B, C, ...).
+    Wu, He 2018, arXiv:1803.08494."""
     if input.ndim < 2 or input.shape[1] % num_groups:
         raise ShapeError(
             f"group_norm: x must be (B, C, ...) with C divisible by num_groups={num_groups}: got {input.shape}."
@@ -523,8 +523,8 @@ def group_norm(
 def instance_norm(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
 ):
-    """Each channel of each sample normalised over its spatial axes. input: (B, C, ...). Ulyanov et al. 2016,
-    arXiv:1607.08022."""
+    """Each channel of each sample normalised over its spatial axes. input: (B, C, ...). Ulyanov et al.
+    2016, arXiv:1607.08022."""
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if math.prod(input.shape[2:]) == 1:
@@ -572,8 +572,8 @@ def _drop(x: Tensor, p: float, training: bool, shape: tuple[int, ...], who: str)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """In training each element is 0 with probability p, else x / (1 - p). Srivastava et al. 2014, JMLR 15. See
-    Dropout."""
+    """In training each element is 0 with probability p, else x / (1 - p). Srivastava et al. 2014, JMLR 15.
+    See Dropout."""
     return _drop(input, p, training, input.shape, "dropout")
 
 
@@ -638,8 +638,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """y = x where x > 0, else weight x. weight: (1,), or (C,) for the channels at axis 1. He et al. 2015,
-    arXiv:1502.01852."""
+    """y = x where x > 0, else weight x. weight: (1,), or (C,) for the channels at axis 1. He et al.
+    2015, arXiv:1502.01852."""
     if weight.size != 1:
         if input.ndim < 2 or weight.shape != (input.shape[1],):
             raise ShapeError(
@@ -806,11 +806,11 @@ def cross_entropy(
 ) -> Tensor:
     """-log softmax(x)[t]: the loss of a classifier that outputs scores (logits).
 
-    input: (K,), (B, K) or (B, K, d1, ...). target: class indices () , (B,) or (B, d1, ...), or probabilities shaped
-    like input.
+    input: (K,), (B, K) or (B, K, d1, ...). target:
+    class indices () , (B,) or (B, d1, ...), or probabilities shaped like input.
     weight: (K,), a factor per class. With indices, 'mean' divides by the sum of the factors of the targets that are not
-    ignore_index, as PyTorch does; with probabilities by the number of samples. label_smoothing e: t becomes (1 - e) t
-    + e / K.
+    ignore_index, as PyTorch does; with probabilities by the number of samples.
+    label_smoothing e: t becomes (1 - e) t + e / K.
     """
     input = input if isinstance(input, Tensor) else wrap(as_array(input))
     target = target if isinstance(target, Tensor) else wrap(as_array(target))
@@ -915,12 +915,14 @@ def _class_loss(losses_of, input, target, weight, ignore_index, reduction, _who)
             f"got {low if low < 0 else high}. Labels count from 0; K is the length of axis {axis}."
         )
     losses = losses_of(input, places, axis)  # (B, ...)
-    if weight is None and mask is None:
+    if mask is not None:
+        losses = F.where(wrap(mask), losses, 0)
+    factors = None if mask is None else wrap(mask.astype(losses.dtype))
+    if weight is not None:
+        losses = losses * weight[places]
+        factors = weight[places] if factors is None else weight[places] * factors
+    if factors is None:
         return _reduced(losses, reduction, _who)
-    factors = wrap(mask.astype(losses.dtype)) if weight is None else weight[places]
-    if weight is not None and mask is not None:
-        factors = factors * wrap(mask.astype(losses.dtype))
-    losses = losses * factors if mask is None else F.where(wrap(mask), losses, 0) * factors
     if reduction == "mean":
         return F.sum(losses) / _nonzero(F.sum(factors))
     return _reduced(losses, reduction, _who)
@@ -997,8 +999,8 @@ def binary_cross_entropy(
 
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """t (log t - x) for log-probabilities x, 0 where t = 0. reduction also 'batchmean', the sum divided by the batch
-    size."""
+    """t (log t - x) for log-probabilities x, 0 where t = 0.
+    reduction also 'batchmean', the sum divided by the batch size."""
     if log_target:
         losses = F.exp(target) * (target - input)
     else:
@@ -1024,8 +1026,8 @@ def multi_margin_loss(
     weight: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """sum over j != t of w[t] max(0, margin - x[t] + x[j])**p / K: the multi-class hinge. input: (B, K) or (K,);
-    target: (B,) or ().
+    """sum over j != t of w[t] max(0, margin - x[t] + x[j])**p / K: the multi-class hinge.
+    input: (B, K) or (K,); target: (B,) or ().
 
     Crammer and Singer 2001, JMLR 2.
     """
@@ -1071,8 +1073,8 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduction: str = "mean",
 ) -> Tensor:
-    """e**x - t x for the logarithm x of a rate (log_input), or x - t ln(x + eps); full: plus Stirling's ln t! where t
-    > 1."""
+    """e**x - t x for the logarithm x of a rate (log_input), or x - t ln(x + eps);
+    full: plus Stirling's ln t! where t > 1."""
     losses = F.exp(input) - target * input if log_input else input - target * F.log(input + eps)
     if full:
         t = F.where(F.greater(target, 1), target, 1)
@@ -1105,8 +1107,8 @@ def triplet_margin_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """max(0, d(a, p) - d(a, n) + margin) with d(x, y) = ||x - y + eps||_p over the last axis; swap: the nearer of a,
-    p to n."""
+    """max(0, d(a, p) - d(a, n) + margin) with d(x, y) = ||x - y + eps||_p over the last axis;
+    swap: the nearer of a, p to n."""
     near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = F.minimum(far, pairwise_distance(positive, negative, p, eps))

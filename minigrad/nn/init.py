@@ -83,12 +83,12 @@ def eye_(tensor: Tensor) -> Tensor:
     """Ones on the diagonal of a matrix, zeros elsewhere: a linear layer that passes its input on."""
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: needs 2 axes: got shape {tensor.shape}.")
-    return _fill(tensor, np.eye(*tensor.shape), "eye_")
+    return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]), "eye_")
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution that passes its input channels on: 1 at the kernel's centre, from channel i to channel i of each
-    group."""
+    """A convolution that passes its input channels on:
+    1 at the kernel's centre, from channel i to channel i of each group."""
     if tensor.ndim not in (3, 4, 5) or tensor.shape[0] % groups:
         raise ShapeError(
             f"dirac_: needs a convolution weight of 3 to 5 axes, groups dividing the first: got {tensor.shape}."
@@ -186,8 +186,8 @@ def _empty(tensor: Tensor) -> bool:
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
-    """Rows (or columns, if fewer) orthonormal, times gain; further axes count as columns. Saxe et al. 2013,
-    arXiv:1312.6120."""
+    """Rows (or columns, if fewer) orthonormal, times gain; further axes count as columns. Saxe et al.
+    2013, arXiv:1312.6120."""
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: needs at least 2 axes: got shape {tensor.shape}.")
     if not tensor.size:

@@ -22,6 +22,8 @@ class _Loss(Module):
 class _WeightedLoss(_Loss):
     """A loss with a fixed factor per class or element, kept as a buffer."""
 
+    weight: Tensor | None
+
     def __init__(self, weight: Tensor | None = None, reduction: str = "mean"):
         super().__init__(reduction)
         self.register_buffer("weight", weight)
@@ -48,8 +50,7 @@ class L1Loss(_Loss):
 
 
 class CrossEntropyLoss(_WeightedLoss):
-    """-log softmax(x)[t]: scores x (B, K) or (B, K, d1, ...) against class indices (B, d1, ...) or probabilities like
-    x.
+    """-log softmax(x)[t]: scores x (B, K) or (B, K, d1, ...), class indices t (B, d1, ...) or probabilities as x.
 
     weight (K,), ignore_index, label_smoothing: see functional.cross_entropy.
 
@@ -86,14 +87,16 @@ class NLLLoss(_WeightedLoss):
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
-    """-(t log s + (1 - t) log(1 - s)), s = sigmoid(x). pos_weight: factor of the positive term. input, target: any
-    one shape.
+    """-(t log s + (1 - t) log(1 - s)), s = sigmoid(x). pos_weight: factor of the positive term.
+    input, target: any one shape.
 
     >>> import minigrad as mg
     >>> from minigrad import nn
     >>> round(nn.BCEWithLogitsLoss()(mg.tensor([0.0]), mg.tensor([1.0])).item(), 4)
     0.6931
     """
+
+    pos_weight: Tensor | None
 
     def __init__(self, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None):
         super().__init__(weight, reduction)

@@ -1,8 +1,8 @@
 """Module: a layer or model. Its state is what its attributes are.
 
 A `Parameter` set as an attribute is learned, a `Buffer` is saved but not learned, a `Module` is a part. Everything
-else here (`parameters`, `state_dict`, `to`, `repr` ...) is a walk over those attributes. Names and behaviour are
-PyTorch's.
+else here (`parameters`, `state_dict`, `to`, `repr` ...) is a walk over those attributes.
+Names and behaviour are PyTorch's.
 """
 
 from __future__ import annotations
@@ -264,8 +264,8 @@ class Module:
                 yield from v._saved(f"{prefix}{name}.")
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
-        """All parameters and persistent buffers by path, sharing memory with the module (keep_vars: the very
-        tensors)."""
+        """All parameters and persistent buffers by path,
+        sharing memory with the module (keep_vars: the very tensors)."""
         return OrderedDict((key, t if keep_vars else t.detach()) for key, t in self._saved(prefix))
 
     def load_state_dict(
@@ -377,7 +377,7 @@ class Module:
         return self.to("cpu")
 
     # -- hooks -----------------------------------------------------------------------------------------------------
-    def _add_hook(self, kind: str, hook: Callable, prepend: bool) -> Handle:
+    def _add_hook(self, kind: str, hook: Any, prepend: bool) -> Handle:
         if self._hooks is None:
             self._hooks = Hooks()
         hooks = getattr(self._hooks, kind)
@@ -399,13 +399,13 @@ class Module:
         return self._add_hook("after", _WithKeywords(hook) if with_kwargs else hook, prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
-        """``hook(module, grad_output)`` when the gradients of the outputs are there; may return others in their
-        place."""
+        """``hook(module, grad_output)`` when the gradients of the outputs are there;
+        may return others in their place."""
         return self._add_hook("backward_before", hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Handle:
-        """``hook(module, grad_input, grad_output)`` when the gradients of the inputs are there; may return another
-        grad_input.
+        """``hook(module, grad_input, grad_output)`` when the gradients of the inputs are there;
+        may return another grad_input.
 
         Inputs and outputs count that are tensors passed by position; one without a gradient is None.
         """

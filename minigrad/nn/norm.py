@@ -17,6 +17,9 @@ from .module import Module, made
 class _RunningNorm(Module):
     """Parameters and running statistics per channel; a subclass says which shapes it takes and how it normalises."""
 
+    running_mean: Any  # Tensor, or None without track_running_stats
+    running_var: Any
+    num_batches_tracked: Any
     shapes: ClassVar[dict[int, str]]  # number of axes -> what they mean
 
     def __init__(
@@ -125,8 +128,8 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """y = (x - mean) / sqrt(var + eps) * weight + bias, per channel. x: (B, C, H, W); weight, bias: (C,), starting at
-    1 and 0.
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, per channel.
+    x: (B, C, H, W); weight, bias: (C,), starting at 1 and 0.
 
     In training mean and (biased) var are the batch's, and running_mean, running_var follow them with `momentum`
     (None: their plain average; the variance stored is the unbiased one). In eval() the running ones are used. Ioffe

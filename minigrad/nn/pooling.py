@@ -53,8 +53,8 @@ class MaxPool1d(_MaxPool):
 
 
 class MaxPool2d(_MaxPool):
-    """The largest element of each window, as MaxPool1d along both axes. x: (B, C, H, W) or (C, H, W); y: (B, C, OH,
-    OW).
+    """The largest element of each window, as MaxPool1d along both axes.
+    x: (B, C, H, W) or (C, H, W); y: (B, C, OH, OW).
 
     >>> import minigrad as mg
     >>> from minigrad import nn
@@ -129,8 +129,8 @@ class _AvgPool(Module):
 
 
 class AvgPool2d(_AvgPool):
-    """y = the mean of each window. x: (B, C, H, W) or (C, H, W). divisor_override: divide by this instead; rest as
-    AvgPool1d.
+    """y = the mean of each window. x: (B, C, H, W) or (C, H, W).
+    divisor_override: divide by this instead; rest as AvgPool1d.
 
     >>> import minigrad as mg
     >>> from minigrad import nn

@@ -1,5 +1,5 @@
-"""Tools for training loops: clipping gradients, and parameters as one vector. The module's name is PyTorch's
-(torch.nn.utils)."""
+"""Tools for training loops: clipping gradients, and parameters as one vector.
+The module's name is PyTorch's (torch.nn.utils)."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def clip_grad_norm_(
 ) -> Tensor:
     """Scale all gradients together, in place, so that their total norm is at most max_norm; returns the norm before.
 
-    The factor is max_norm / (norm + 1e-6), as in PyTorch. Pascanu et al. 2012, arXiv:1211.5063. `foreach` has no
-    effect.
+    The factor is max_norm / (norm + 1e-6), as in PyTorch. Pascanu et al. 2012, arXiv:1211.5063.
+    `foreach` has no effect.
     """
     gradients = _gradients(parameters)
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)

@@ -201,7 +201,15 @@ atanh = elementwise(
 
 # ---- activations ---------------------------------------------------------------------------------------------------
 relu = elementwise(
-    "relu", "maximum({x}, 0)", x=lambda F, g, y: F.where(y <= 0, 0, g), doc="y = max(x, 0); gradient 0 at 0."
+    "relu", "maximum({x}, 0)", x=lambda F, g, y: F.relu_backward(y, g), doc="y = max(x, 0); gradient 0 at 0."
+)
+relu_backward = elementwise(
+    "relu_backward",
+    "where({x} <= 0, 0, {dy})",
+    x=zero,
+    dy=lambda F, g, x: F.relu_backward(x, g),
+    public=False,
+    doc="dx = 0 where x <= 0, else dy: the gradient of relu, from its input or its output x.",
 )
 sigmoid = elementwise(
     "sigmoid",

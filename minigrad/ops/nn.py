@@ -1,6 +1,9 @@
 """The primitives of neural networks: softmax, normalisation, convolution, pooling."""
 
 import itertools
+import math
+
+import numpy as np
 
 from ..errors import ShapeError
 from ..primitive import Spec, axes_of, broadcast_shapes, case, fused, ints, primitive, result_dtype
@@ -60,8 +63,8 @@ def log_softmax_backward(F, dy, logp, *, axis):
 def _cross_entropy_shape(op, x, labels):
     if len(x.shape) != 2 or tuple(labels.shape) != tuple(x.shape[:1]):
         raise ShapeError(
-            f"{op}: needs scores (N, K) and labels (N,): got {tuple(x.shape)} and {tuple(labels.shape)}. Other layouts: "
-            f"nn.functional.cross_entropy."
+            f"{op}: needs scores (N, K) and labels (N,): got {tuple(x.shape)} and {tuple(labels.shape)}. For other "
+            f"layouts: nn.functional.cross_entropy."
         )
     return Spec(tuple(labels.shape), result_dtype("float", x))
 
@@ -228,6 +231,82 @@ def batch_norm_backward(F, dy, dmean, dvar, x, mean, rstd, weight=None):
     offset = dmean / n - wr * sum_g / n
     dx = dy * per_channel(F, wr, x) + xc * per_channel(F, slope, x) + per_channel(F, offset, x)
     return dx, sum_gx, sum_g
+
+
+# ---- attention -----------------------------------------------------------------------------------------------------
+def _attention_shape(op, q, k, v, mask=None, *, causal=False, scale=None):
+    if min(len(q.shape), len(k.shape), len(v.shape)) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        raise ShapeError(
+            f"{op}: needs q (..., T, D), k (..., S, D) and v (..., S, E): got {tuple(q.shape)}, {tuple(k.shape)} and "
+            f"{tuple(v.shape)}."
+        )
+    stack = broadcast_shapes(f"{op} (the leading axes)", q.shape[:-2], k.shape[:-2])
+    if mask is not None:
+        stack = broadcast_shapes(f"{op} (mask)", (*stack, q.shape[-2], k.shape[-2]), mask.shape)[:-2]
+    stack = broadcast_shapes(f"{op} (the leading axes)", stack, v.shape[:-2])
+    return Spec((*stack, q.shape[-2], v.shape[-1]), result_dtype("float", q, k, v))
+
+
+def _scores(F, q, k, mask, causal, scale):
+    """q k.mT scale (..., T, S), with -inf where nothing is to be seen."""
+    scores = F.matmul(q, F.matrix_transpose(k)) * (scale if scale is not None else q.shape[-1] ** -0.5)
+    if mask is not None:
+        scores = F.where(mask, scores, -math.inf) if mask.dtype.kind == "b" else scores + mask
+    if causal:
+        later = F.triu(F.zeros_like(scores) + 1, k=1)  # key j > query i
+        scores = F.where(later > 0, -math.inf, scores)
+    return scores
+
+
+@fused(
+    shape=_attention_shape,
+    saves=("log_total",),
+    kind="float",
+    public=False,
+    samples=(
+        case((2, 3, 4), (2, 5, 4), (2, 5, 2)),
+        case((2, 1, 5, 3), (2, 1, 5, 3), (2, 1, 5, 3), causal=True),
+        case((3, 2), (2, 4, 2), (2, 4, 3), (3, 4), scale=0.7),
+        case((5, 2), (3, 2), (3, 2), causal=True),
+        case((2, 5, 3), (2, 5, 3), (2, 5, 3), np.tri(5, dtype=bool)),
+    ),
+)
+def attention(F, q, k, v, mask=None, *, causal=False, scale=None):
+    """y = softmax(q k.mT scale + mask) v. q: (..., T, D), k: (..., S, D), v: (..., S, E); y: (..., T, E).
+    mask: broadcast to (..., T, S), floats to add, or truth values that say which keys a query sees. causal: query i
+    sees keys 0 to i. scale: 1 / sqrt(D) if None. Vaswani et al. 2017, arXiv:1706.03762."""
+    scores = _scores(F, q, k, mask, causal, scale)  # (..., T, S)
+    top = F.max(scores, axis=-1, keepdims=True)  # exp overflows above ~88 in float32
+    e = F.exp(scores - top)
+    total = F.sum(e, axis=-1, keepdims=True)  # (..., T, 1)
+    return F.matmul(e / total, v), top + F.log(total)
+
+
+@attention.rule("q", "k", "v")
+def _(F, g, q, k, v, mask, y, log_total, causal, scale):
+    return F.attention_backward(g, q, k, v, y, log_total, mask, causal=causal, scale=scale)
+
+
+@fused(
+    shape=lambda op, dy, q, k, v, out, log_total, mask=None, *, causal=False, scale=None: Spec(
+        (*broadcast_shapes(op, dy.shape[:-2], q.shape[:-2], k.shape[:-2]), *q.shape[-2:]), result_dtype("float", dy, q)
+    ),
+    outputs=3,
+    kind="float",
+    public=False,
+    samples=(
+        case((2, 3, 2), (2, 3, 4), (2, 5, 4), (2, 5, 2), (2, 3, 2), (2, 3, 1)),
+        case((5, 3), (5, 3), (5, 3), (5, 3), (5, 3), (5, 1), causal=True, scale=0.5),
+    ),
+)
+def attention_backward(F, dy, q, k, v, out, log_total, mask=None, *, causal=False, scale=None):
+    """The gradients of attention for q, k and v. With the probabilities p = e**(scores - log_total), (..., T, S):
+    ds = p (dy v.mT - sum(dy out)), dq = ds k scale, dk = ds.mT q scale, dv = p.mT dy."""
+    scale = scale if scale is not None else q.shape[-1] ** -0.5
+    p = F.exp(_scores(F, q, k, mask, causal, scale) - log_total)  # (..., T, S)
+    delta = F.sum(dy * out, axis=-1, keepdims=True)  # (..., T, 1)
+    ds = p * (F.matmul(dy, F.matrix_transpose(v)) - delta) * scale
+    return F.matmul(ds, k), F.matmul(F.matrix_transpose(ds), q), F.matmul(F.matrix_transpose(p), dy)
 
 
 # ---- convolution ---------------------------------------------------------------------------------------------------
@@ -464,11 +543,24 @@ def max_pool(xp, x, *, size, stride, padding, dilation):
 
 @max_pool.rule("x")
 def _(F, g, y, shapes, size):
-    g, (_, flat) = g[0], y
-    n = len(size)
-    planes, spatial = shapes.x[:-n], shapes.x[-n:]
-    outs = _size(g.shape[len(planes) :])
+    return F.max_pool_backward(g[0], y[1], spatial=shapes.x[-len(size) :])
+
+
+@fused(
+    shape=lambda op, dy, positions, *, spatial: Spec((*dy.shape[: -len(spatial)], *spatial), dy.dtype),
+    public=False,
+    samples=(
+        case((2, 3, 2, 3), ints((2, 3, 2, 3), 24), spatial=(4, 6)),
+        case((2, 5), ints((2, 5), 7), spatial=(7,)),
+    ),
+    complex_ok=True,
+)
+def max_pool_backward(F, dy, positions, *, spatial):
+    """dx = zeros with dy added at the positions, those of the largest elements. dy, positions: (B, C, OH, OW); dx: (B,
+    C, *spatial)."""
+    planes = dy.shape[: -len(spatial)]
+    outs = (*planes, _size(dy.shape[len(planes) :]))  # (B, C, OH * OW)
     dx = F.add_along_axis(
-        F.reshape(g, shape=(*planes, outs)), F.reshape(flat, shape=(*planes, outs)), axis=-1, size=_size(spatial)
+        F.reshape(dy, shape=outs), F.reshape(positions, shape=outs), axis=-1, size=_size(spatial)
     )  # (B, C, H * W)
-    return F.reshape(dx, shape=shapes.x)
+    return F.reshape(dx, shape=(*planes, *spatial))

@@ -13,13 +13,12 @@ def two_betas(betas: Any) -> bool:
 
 
 class Adam(Optimizer):
-    """m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g**2;  p = p - lr (m / (1 - b1**t)) / (sqrt(v / (1 - b2**t)) +
-    eps), t = 1, 2, ...
+    """m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g**2;
+    p = p - lr (m / (1 - b1**t)) / (sqrt(v / (1 - b2**t)) + eps), t = 1, 2, ...
 
-    weight_decay: weight_decay p is added to g, or, decoupled, p is first scaled by 1 - lr weight_decay; amsgrad: v /
-    (1 - b2**t) is the largest so far; maximize: g is negated. State: step, exp_avg (m), exp_avg_sq (v), max_exp_avg_sq.
-    Kingma and Ba 2014, arXiv:1412.6980, algorithm 1; AMSGrad: Reddi et al. 2018, arXiv:1904.09237 (PyTorch's takes
-    the largest v and corrects its bias afterwards).
+    weight_decay: weight_decay p is added to g, or, decoupled, p is first scaled by 1 - lr weight_decay; amsgrad: the
+    largest v so far stands for v in the last formula; maximize: g is negated. State: step, exp_avg (m), exp_avg_sq (v),
+    max_exp_avg_sq. Kingma and Ba 2014, arXiv:1412.6980, algorithm 1; AMSGrad: Reddi et al. 2018, arXiv:1904.09237.
 
     >>> import minigrad as mg
     >>> from minigrad import optim
@@ -108,8 +107,8 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: p is first scaled by 1 - lr weight_decay. Loshchilov, Hutter 2017,
-    arXiv:1711.05101.
+    """Adam with decoupled weight decay: p is first scaled by 1 - lr weight_decay.
+    Loshchilov, Hutter 2017, arXiv:1711.05101.
 
     As in PyTorch, and unlike the paper, the decay is multiplied by lr.
 

@@ -69,8 +69,8 @@ class Adamax(Optimizer):
 
 
 class NAdam(Optimizer):
-    """Adam that looks one step of momentum ahead. With u(t) = b1 (1 - 0.96**(t momentum_decay) / 2), U = u(1) u(2)
-    ... u(t):
+    """Adam that looks one step of momentum ahead.
+    With u(t) = b1 (1 - 0.96**(t momentum_decay) / 2), U = u(1) u(2) ... u(t):
 
     p = p - lr ((1 - u(t)) / (1 - U) g + u(t+1) / (1 - U u(t+1)) m) / (sqrt(v / (1 - b2**t)) + eps), m and v as in Adam.
     State: step, mu_product (U), exp_avg, exp_avg_sq. Dozat 2016, ICLR workshop.
@@ -136,8 +136,8 @@ class NAdam(Optimizer):
 
 
 class RAdam(Optimizer):
-    """Adam whose adaptive rate waits until its variance is known. With R = 2 / (1 - b2) - 1, r = R - 2 t b2**t / (1 -
-    b2**t):
+    """Adam whose adaptive rate waits until its variance is known.
+    With R = 2 / (1 - b2) - 1, r = R - 2 t b2**t / (1 - b2**t):
 
     p = p - lr m / (1 - b1**t) while r <= 5, then that times sqrt(1 - b2**t) / (sqrt(v) + eps) times
     sqrt((r - 4) (r - 2) R / ((R - 4) (R - 2) r)). State: step, exp_avg, exp_avg_sq. Liu et al. 2019, arXiv:1908.03265.

@@ -1,8 +1,8 @@
 """Learning-rate schedules. Names, arguments, defaults and numbers are PyTorch's (torch.optim.lr_scheduler).
 
 Call ``scheduler.step()`` after ``optimizer.step()``, once per epoch or once per batch as the schedule is meant. t
-counts those calls from 0 (``last_epoch``). Most schedules give the next rate from the current one, so that several
-may act on one optimizer.
+counts those calls from 0 (``last_epoch``). Most schedules give the next rate from the current one,
+so that several may act on one optimizer.
 """
 
 from __future__ import annotations
@@ -209,8 +209,8 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr goes in a straight line from start_factor to end_factor times the initial lr in total_iters steps: a
-    warm-up."""
+    """lr goes in a straight line from start_factor to end_factor times the initial lr in total_iters steps:
+    a warm-up."""
 
     def __init__(
         self,
@@ -262,8 +262,8 @@ class PolynomialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """lr = eta_min + (initial lr - eta_min) (1 + cos(pi t / T_max)) / 2. Loshchilov and Hutter 2016,
-    arXiv:1608.03983."""
+    """lr = eta_min + (initial lr - eta_min) (1 + cos(pi t / T_max)) / 2.
+    Loshchilov and Hutter 2016, arXiv:1608.03983."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):
         self.T_max, self.eta_min = T_max, eta_min
@@ -281,8 +281,8 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing that starts again after T_0 steps, then T_0 T_mult, ... Loshchilov and Hutter 2016,
-    arXiv:1608.03983."""
+    """Cosine annealing that starts again after T_0 steps, then T_0 T_mult, ...
+    Loshchilov and Hutter 2016, arXiv:1608.03983."""
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1):
         for name, value in (("T_0", T_0), ("T_mult", T_mult)):
@@ -290,7 +290,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
                 raise ArgumentError(
                     f"CosineAnnealingWarmRestarts: {name} must be an integer of at least 1: got {value!r}."
                 )
-        self.T_0, self.T_i, self.T_mult, self.eta_min, self.T_cur = T_0, T_0, T_mult, eta_min, last_epoch
+        self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
+        self.T_cur: float = last_epoch  # steps since the last restart
+        self.T_i: float = T_0  # steps between the last restart and the next
         super().__init__(optimizer, last_epoch)
 
     def next_lr(self, lr: float, base: float, i: int) -> float:
@@ -408,8 +410,8 @@ class CyclicLR(_CyclesMomentum):
 
 
 class OneCycleLR(_CyclesMomentum):
-    """lr goes from max_lr / div_factor up to max_lr in the share pct_start of total_steps, then down to that /
-    final_div_factor.
+    """lr goes from max_lr / div_factor up to max_lr in the share pct_start of total_steps,
+    then down to that / final_div_factor.
 
     anneal_strategy: 'cos' or 'linear'; momentum (or Adam's first beta) moves the other way; three_phase: down to the
     first rate in as many steps as up, then on. Call step() after every batch. Smith and Topin 2017, arXiv:1708.07120.
@@ -578,11 +580,10 @@ def _undo(schedulers: Iterable[LRScheduler]) -> None:
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """lr is multiplied by factor when the metric given to ``step(metric)`` has not improved for more than `patience`
-    steps.
+    """lr is multiplied by factor when the metric of ``step(metric)`` did not improve for more than `patience` steps.
 
-    mode: 'min' or 'max' is better; threshold: an improvement counts if larger, relative ('rel') or absolute ('abs');
-    cooldown:
+    mode: 'min' or 'max' is better; threshold: an improvement counts if larger,
+    relative ('rel') or absolute ('abs'); cooldown:
     steps to wait after a reduction; min_lr: never below; eps: smaller changes are not made.
     """
 

@@ -31,8 +31,8 @@ FUSE_FROM = 16_384  # elements of all parameters together: fewer never wait for 
 
 
 class Optimizer:
-    """Base of all optimizers. ``params``: tensors, (name, tensor) pairs, or dicts ``{"params": [...], "lr": ...}``,
-    one per group.
+    """Base of all optimizers. ``params``: tensors, (name, tensor) pairs, or dicts ``{"params": [...], "lr":
+    ...}``, one per group.
 
     Options given in a group's dict hold for that group; the constructor's are the defaults of the others. A subclass
     sets the defaults, and writes `init` and `update`.
@@ -72,10 +72,10 @@ class Optimizer:
         return type(self).__name__
 
     # -- the two pure functions --------------------------------------------------------------------------------------
-    def init(self, F: Any, p: Any, **options: Any) -> dict[str, Any]:
+    def init(self, *args: Any, **options: Any) -> dict[str, Any]:
         raise NotImplementedError(f"{self.name}: write init(self, F, p, **options).")
 
-    def update(self, F: Any, p: Any, g: Any, state: dict[str, Any], **options: Any) -> tuple[Any, dict[str, Any]]:
+    def update(self, *args: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
         raise NotImplementedError(f"{self.name}: write update(self, F, p, g, state, **options).")
 
     def fused_options(self, options: dict[str, Any]) -> dict[str, Any] | None:
@@ -133,8 +133,8 @@ class Optimizer:
                 p._grad = None if set_to_none or p._grad is None else wrap(p.backend.xp.zeros_like(p.array))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient, in place. closure: computes and returns the loss, called
-        first."""
+        """Change every parameter that has a gradient, in place.
+        closure: computes and returns the loss, called first."""
         loss = None
         if closure is not None:
             with enable_grad():
@@ -208,8 +208,8 @@ class Optimizer:
 
     # -- state -------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
-        """``{"state": {index: {name: tensor}}, "param_groups": [options with the indices of their parameters]}``, as
-        PyTorch's."""
+        """``{"state": {index: {name: tensor}}, "param_groups":
+        [options with the indices of their parameters]}``, as PyTorch's."""
         index = {id(p): i for i, p in enumerate(self._params())}
         groups = [
             {k: v for k, v in g.items() if k != "params"} | {"params": [index[id(p)] for p in g["params"]]}

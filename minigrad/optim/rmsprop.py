@@ -8,8 +8,8 @@ from .optimizer import Optimizer, is_flag, not_negative
 
 
 class RMSprop(Optimizer):
-    """v = alpha v + (1 - alpha) g**2;  p = p - lr g / (sqrt(v) + eps); with momentum: b = momentum b + g / (...), p =
-    p - lr b.
+    """v = alpha v + (1 - alpha) g**2;  p = p - lr g / (sqrt(v) + eps);
+    with momentum: b = momentum b + g / (...), p = p - lr b.
 
     centered: a = alpha a + (1 - alpha) g, and v - a**2 (the variance) stands for v. weight_decay p is added to g.
     State: step, square_avg (v), momentum_buffer (b), grad_avg (a). Hinton 2012, Coursera lecture 6; centered: Graves
