@@ -36,7 +36,7 @@ from .creation import linspace as linspace
 from .creation import ones as ones
 from .creation import tensor as tensor
 from .creation import zeros as zeros
-from .function import Function as Function
+from .custom import Function as Function
 from .functions import flatten as flatten
 from .functions import masked_fill as masked_fill
 from .functions import moveaxis as moveaxis
@@ -85,7 +85,7 @@ def __getattr__(name: str):
     if name in ("nn", "optim"):  # loaded at first use: import minigrad stays light
         return _import_module(f"{__name__}.{name}")
     try:
-        return getattr(functions, name)
+        return functions.__getattr__(name)
     except AttributeError:
         raise AttributeError(f"module 'minigrad' has no attribute {name!r}") from None
 

@@ -21,7 +21,7 @@ from .creation import linspace as linspace
 from .creation import ones as ones
 from .creation import tensor as tensor
 from .creation import zeros as zeros
-from .function import Function as Function
+from .custom import Function as Function
 from .functions import flatten as flatten
 from .functions import masked_fill as masked_fill
 from .functions import moveaxis as moveaxis

@@ -64,7 +64,7 @@ class Node:
 def __getattr__(name: str) -> Any:
     """PyTorch users look for ``autograd.grad`` and ``autograd.Function`` here; both live above this file."""
     if name in ("grad", "Function"):
-        return getattr(importlib.import_module(".gradients" if name == "grad" else ".function", __package__), name)
+        return getattr(importlib.import_module(".gradients" if name == "grad" else ".custom", __package__), name)
     raise AttributeError(f"module {__name__} has no attribute {name!r}")
 
 
@@ -169,8 +169,8 @@ class Rules:
         primitive = plan.primitive
         if node.saved is None:
             raise GradError(
-                f"backward: what {primitive.name} saved for its gradient was freed by an earlier backward() through the "
-                "same graph. Pass retain_graph=True to all but the last, or run the forward again."
+                f"backward: what {primitive.name} saved for its gradient was freed by an earlier backward() through "
+                "the same graph. Pass retain_graph=True to all but the last, or run the forward again."
             )
         if primitive.outputs > 1:
             like = next(p for p in g if p is not None)  # zeros for the other parts belong on its device

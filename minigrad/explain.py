@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .backend import backend_of
-from .errors import BackendError, DTypeError, IndexRangeError, MinigradError, ShapeError
+from .errors import ArgumentError, BackendError, DTypeError, IndexRangeError, MinigradError
 from .primitive import Primitive, Spec
 
 
@@ -40,6 +40,6 @@ def explained(prim: Primitive, error: Exception, arrays: Sequence, params: dict)
     if isinstance(error, IndexError):
         return IndexRangeError(message)
     if isinstance(error, ValueError):
-        return ShapeError(message)
+        return ArgumentError(message)
     error.add_note(f"in {prim.name} ({came})")
     return error

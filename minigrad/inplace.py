@@ -119,6 +119,8 @@ def rebase(t: Tensor, node: Node | None, op: str) -> None:
     if not MODE.get().recording:
         return
     root, chain = chain_of(t)
+    if t.node is not None and node is not None and t.node.owner is not None and not t.is_leaf:
+        t.node.owner, node.owner = None, t.node.owner  # retain_grad means the value t has now
     if root is t or chain is None:
         t.node = node
     elif node is not None or root.node is not None:

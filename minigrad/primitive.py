@@ -132,6 +132,7 @@ class Primitive:
         samples: Sequence[Case] = (),
         no_gradient: str = "",
         no_second: str = "",
+        checked: bool | None = None,
         public: bool = True,
         complex_ok: bool = False,
     ):
@@ -141,6 +142,8 @@ class Primitive:
         self.saves, self.outputs, self.fused, self.view = tuple(saves), outputs, fused, view
         self.kind, self.samples, self.public, self.complex_ok = kind, tuple(samples), public, complex_ok
         self.no_gradient, self.no_second = no_gradient, no_second
+        # does the shape rule run before the forward? A body would compute something from shapes that do not fit
+        self.checked = fused and not inline if checked is None else checked
         code = forward.__code__  # read directly: inspect.signature is too slow for every row at import
         positional, keyword_only = code.co_argcount, code.co_kwonlyargcount
         names = code.co_varnames
@@ -429,6 +432,8 @@ def axes_of(op: str, axis: Any, ndim: int) -> tuple[int, ...]:
             number = a.__index__()
         except AttributeError:
             raise AxisError(f"{op}: axis must be an int, a tuple of ints or None: got {a!r}.") from None
+        if ndim == 0 and number in (0, -1):  # NumPy and PyTorch let a 0-d array be reduced so
+            continue
         if not -ndim <= number < ndim:
             allowed = f"{-ndim} to {ndim - 1}" if ndim else "none, a 0-d array has no axes"
             raise AxisError(f"{op}: axis out of range: axis {number} of a {ndim}-d array. Allowed: {allowed}.")

@@ -171,3 +171,11 @@ def _rebuild(cls: type, array: Any, requires_grad: bool) -> Tensor:
     if requires_grad:
         y.node = leaf(y)
     return y
+
+
+@attach
+def __array_function__(self: Tensor, f: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """numpy.sum(t) and the like would leave the graph: say what to call instead."""
+    ours = f.__name__ if f.__name__ in PRIMITIVES and PRIMITIVES[f.__name__].public else None
+    instead = f"Use minigrad.{ours}" if ours else "Use minigrad's functions"
+    raise DTypeError(f"numpy.{f.__name__}: a Tensor is not a NumPy array. {instead}, or pass t.detach().numpy().")

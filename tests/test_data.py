@@ -283,7 +283,7 @@ def tiny_mnist(tmp_path):
     """A folder with MNIST's four files, of a few made-up images."""
     for part, n in (("train", 6), ("t10k", 4)):
         images = np.arange(n * 28 * 28, dtype=np.uint8).reshape(n, 28, 28)
-        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images), mtime=0))
         (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(n, dtype=np.uint8))))
     return tmp_path
 

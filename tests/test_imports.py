@@ -20,7 +20,7 @@ LEVELS = [
     ["explain", "convert"],
     ["tensor"],
     ["protocols", "gradients", "functions", "creation"],
-    ["function", "inplace", "methods", "random", "transforms", "array_api"],
+    ["custom", "inplace", "methods", "random", "transforms", "array_api"],
     ["nn", "jit"],
     ["optim"],
     ["io"],

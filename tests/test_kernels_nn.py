@@ -125,7 +125,8 @@ def test_sums_over_leading_axes_and_all_but_channels(shape, axis):
     "shape, to",
     [
         ((3000, 7), (7,)), ((3000, 7), (1, 7)), ((40, 43, 171), (171,)), ((40, 43, 171), (1, 1, 171)),
-        ((9, 5, 13, 21), (5, 1, 1)), ((9, 5, 13, 21), (1, 5, 1, 1)), ((209, 5, 13, 21), (5, 13, 21)), ((41, 20, 3), (20, 3)), ((441, 201, 3), (201, 3)),
+        ((9, 5, 13, 21), (5, 1, 1)), ((9, 5, 13, 21), (1, 5, 1, 1)), ((209, 5, 13, 21), (5, 13, 21)),
+        ((441, 20, 3), (20, 3)), ((441, 201, 3), (201, 3)),
     ],
 )  # fmt: skip
 def test_sums_to_a_shape(shape, to):
@@ -133,7 +134,8 @@ def test_sums_to_a_shape(shape, to):
 
 
 @pytest.mark.parametrize(
-    "shape, to", [((9, 1, 50, 50), (1, 50, 50)), ((9, 1, 50, 50), (1, 1, 1)), ((1, 60, 300), (60, 1)), ((90, 90, 3), (90, 1))]
+    "shape, to",
+    [((9, 1, 50, 50), (1, 50, 50)), ((9, 1, 50, 50), (1, 1, 1)), ((1, 60, 300), (60, 1)), ((90, 90, 3), (90, 1))],
 )  # fmt: skip
 def test_sums_with_axes_of_length_one(rng, shape, to):
     x = rng.standard_normal(shape)
@@ -175,3 +177,28 @@ def test_max_pool_gradient_on_odd_sizes():
 def test_max_pool_second_order_through_the_kernel(rng):
     x = mg.tensor(rng.standard_normal((2, 3, 14, 14)))
     assert testing.gradgradcheck(lambda x: functional.max_pool2d(x, 2) ** 2, [x], directions=1)
+
+
+# ---- attention -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("t, s, d, e", [(97, 97, 16, 16), (3, 300, 5, 70), (130, 40, 1, 3), (1, 9000, 1, 1)])
+def test_attention_on_odd_sizes(t, s, d, e, causal):
+    q, k, v, y = (2, t, d), (2, s, d), (2, s, e), (2, t, e)
+    assert testing.check_kernel("attention", samples=[case(q, k, v, causal=causal)])
+    # where a query does not look, the kernel computes nothing, and NaN there cannot spread
+    samples = [case(y, q, k, v, y, (2, t, 1), causal=causal)]
+    assert testing.check_kernel("attention_backward", samples=samples, special=not causal)
+
+
+def test_attention_gradients_through_the_kernels(rng):
+    q, k, v = (mg.tensor(rng.standard_normal((2, n, 9))) for n in (70, 130, 130))
+    assert testing.gradcheck(F.attention, [q, k, v], params={"causal": True}, directions=2)
+    assert testing.gradgradcheck(F.attention, [q, k, v], params={"scale": 0.2}, directions=1)
+
+
+def test_relu_backward_keeps_nan_and_infinity_out(rng):
+    x, g = rng.standard_normal(20_001).astype(np.float32), rng.standard_normal(20_001).astype(np.float32)
+    x[:3], g[:3] = (-1, 0, np.nan), (np.nan, np.inf, 2)
+    y = KERNEL.relu_backward(x, g)
+    np.testing.assert_array_equal(y, REFERENCE.relu_backward(x, g))
+    assert (y[:3] == (0, 0, 2)).all()

@@ -142,12 +142,13 @@ def _forward(zero):
                         totals[i] += _exponentials(row, scale, tops[i])
                     scores[i, seen:n] = kind(0)
                 _multiply(
-                    zero, size, scores_base, p_rows.ctypes.data, steps.ctypes.data, v_base + size * (head * s + start) * e, e,
-                    out, e, m, e, n, 1,
+                    zero, size, scores_base, p_rows.ctypes.data, steps.ctypes.data,
+                    v_base + size * (head * s + start) * e, e, out, e, m, e, n, 1,
                 )  # fmt: skip
             for i in range(m):
                 _scale(y[head, first + i], kind(1) / totals[i])
                 log_totals[head, first + i] = tops[i] + vectormath.log(totals[i])
+        panel[0], steps[0], p_rows[0] = kind(0), 0, 0  # alive until here: only their addresses were used
 
     return work
 
@@ -222,6 +223,9 @@ def _backward(zero):
                     _multiply(zero, size, dp_base, across.ctypes.data, down.ctypes.data, q, d, dk, d, n, d, m, 1)
                     dq = c_base + size * (head * t + top) * d
                     _multiply(zero, size, dp_base, down.ctypes.data, ones.ctypes.data, keys, d, dq, d, m, d, n, 1)
+                    q_rows[0] = g_rows[0] = 0  # alive until here: only their addresses were used
+                across[0] = 0
+        kt[0], vt[0], ones[0], down[0] = kind(0), kind(0), 0, 0
 
     return work
 

@@ -96,6 +96,7 @@ def _multiply(zero):
                 for i in range(height):
                     _add(row, carray(pointer(c_base + size * ((entry * m + top + i) * n + left)), (columns,), kind))
             first += units
+        packed[0], steps[0], rows[0] = zero, 0, 0  # alive until here: only their addresses were used
 
     return work
 

@@ -88,8 +88,8 @@ def gelu_backward_when(g, x, *, approximate="none"):
 
 
 def relu_backward_when(x, dy):
-    """Refused: fewer than 4096 elements, dy of another shape or type."""
-    return x.size >= 4_096 and dy.shape == x.shape and dy.dtype == x.dtype and x.dtype in FLOATS
+    """Refused: fewer than 8192 elements, dy of another shape or type."""
+    return x.size >= 8_192 and dy.shape == x.shape and dy.dtype == x.dtype and x.dtype in FLOATS
 
 
 gelu_tanh_when, gelu_tanh_backward_when = gelu_when, gelu_backward_when

@@ -58,9 +58,15 @@ class Backend:
     def fallback(self, p: Primitive) -> Callable:
         if p.inline and not p.defaults and not p.replaces and (ufunc := getattr(self.xp, p.name, None)):
             return ufunc
-        library = self.F if p.fused else self.xp
-        forward = p.forward
-        return lambda *arrays, **params: forward(library, *arrays, **params)
+        library, forward = self.F if p.fused else self.xp, p.forward
+        if not p.checked:
+            return lambda *arrays, **params: forward(library, *arrays, **params)
+
+        def run(*arrays: Any, **params: Any) -> Any:
+            p.shape(p.name, *arrays, **params)
+            return forward(library, *arrays, **params)
+
+        return run
 
 
 class Functions:

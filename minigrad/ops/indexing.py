@@ -73,6 +73,7 @@ def _(F, g, arrays, shapes, key):
 
 
 @primitive(
+    checked=True,
     shape=lambda op, v, *arrays, key, shape: Spec(tuple(shape), v.dtype),
     public=False,
     samples=(

@@ -18,6 +18,12 @@ def _softmax_shape(op, *specs, axis):
     return Spec(tuple(s.shape), result_dtype("float", *specs))
 
 
+def _softmax_gradient_shape(op, dy, p, *, axis):
+    if tuple(dy.shape) != tuple(p.shape):
+        raise ShapeError(f"{op}: the gradient and the output must have one shape: got {dy.shape} and {p.shape}.")
+    return _softmax_shape(op, p, dy, axis=axis)
+
+
 def _shifted(F, x, axis):
     """x minus its max over the axis: exp overflows above ~88 in float32."""
     return x - F.max(x, axis=axis, keepdims=True) if x.shape and 0 not in x.shape else x - x
@@ -35,7 +41,7 @@ def _(F, g, y, axis):
     return F.softmax_backward(g, y, axis=axis)
 
 
-@fused(shape=_softmax_shape, samples=(case((3, 4), (3, 4), axis=-1),))
+@fused(shape=_softmax_gradient_shape, samples=(case((3, 4), (3, 4), axis=-1),))
 def softmax_backward(F, dy, p, *, axis):
     """dx = p (dy - sum(dy p)): the gradient of softmax from its output p."""
     return p * (dy - F.sum(dy * p, axis=axis, keepdims=True)) if p.shape else dy * 0
@@ -53,7 +59,7 @@ def _(F, g, y, axis):
     return F.log_softmax_backward(g, y, axis=axis)
 
 
-@fused(shape=_softmax_shape, samples=(case((3, 4), (3, 4), axis=-1),))
+@fused(shape=_softmax_gradient_shape, samples=(case((3, 4), (3, 4), axis=-1),))
 def log_softmax_backward(F, dy, logp, *, axis):
     """dx = dy - e**logp sum(dy): the gradient of log_softmax from its output logp."""
     return dy - F.exp(logp) * F.sum(dy, axis=axis, keepdims=True) if logp.shape else dy * 0
@@ -275,6 +281,7 @@ def attention(F, q, k, v, mask=None, *, causal=False, scale=None):
     """y = softmax(q k.mT scale + mask) v. q: (..., T, D), k: (..., S, D), v: (..., S, E); y: (..., T, E).
     mask: broadcast to (..., T, S), floats to add, or truth values that say which keys a query sees. causal: query i
     sees keys 0 to i. scale: 1 / sqrt(D) if None. Vaswani et al. 2017, arXiv:1706.03762."""
+    _attention_shape("attention", q, k, v, mask)
     scores = _scores(F, q, k, mask, causal, scale)  # (..., T, S)
     top = F.max(scores, axis=-1, keepdims=True)  # exp overflows above ~88 in float32
     e = F.exp(scores - top)
@@ -510,6 +517,7 @@ def _pool_shape(op, x, *, size, stride, padding, dilation):
 
 
 @primitive(
+    checked=True,
     shape=_pool_shape,
     outputs=2,
     samples=(

@@ -1,5 +1,6 @@
 """Reductions over axes, and running sums."""
 
+from ..errors import ShapeError
 from ..primitive import axes_of, case, fused, primitive, reduced, same_as, with_ones
 
 CASES = (
@@ -91,6 +92,14 @@ def prod(F, x, *, axis=None, keepdims=False):
     return F.reshape(x, shape=shape)
 
 
+def nonempty(op, x, *, axis=None, keepdims=False):
+    """As `reduced`, where nothing has no result."""
+    spec = reduced(op, x, axis=axis, keepdims=keepdims)
+    if not count(x.shape, axis) and 0 not in spec.shape:
+        raise ShapeError(f"{op}: of nothing there is no result: x is {tuple(x.shape)}, axis={axis}. Skip empty arrays.")
+    return spec
+
+
 def extreme_rule(F, g, x, y, axis):
     """The elements that attain the extreme share g equally."""
     y = F.reshape(y, shape=with_ones(x.shape, axis))
@@ -101,13 +110,13 @@ def extreme_rule(F, g, x, y, axis):
     return F.where(attained, share, 0)
 
 
-@primitive(shape=reduced, samples=CASES)
+@primitive(shape=nonempty, samples=CASES)
 def max(xp, x, *, axis=None, keepdims=False):
     """y = the largest element over `axis`, NaN if one is. Equal largest elements share g."""
     return xp.max(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(shape=reduced, samples=CASES)
+@primitive(shape=nonempty, samples=CASES)
 def min(xp, x, *, axis=None, keepdims=False):
     """y = the smallest element over `axis`, NaN if one is. Equal smallest elements share g."""
     return xp.min(x, axis=axis, keepdims=keepdims)
@@ -141,13 +150,13 @@ INDEX = "its values are positions"
 TRUTH = "its values are True or False"
 
 
-@primitive(shape=reduced, kind="index", no_gradient=INDEX, samples=(case((3, 4)), case((3, 4), axis=1)))
+@primitive(shape=nonempty, kind="index", no_gradient=INDEX, samples=(case((3, 4)), case((3, 4), axis=1)))
 def argmax(xp, x, *, axis=None, keepdims=False):
     """The position of the first largest element along `axis`, in the flattened array if None. int64."""
     return xp.argmax(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(shape=reduced, kind="index", no_gradient=INDEX, samples=(case((3, 4)), case((3, 4), axis=1)))
+@primitive(shape=nonempty, kind="index", no_gradient=INDEX, samples=(case((3, 4)), case((3, 4), axis=1)))
 def argmin(xp, x, *, axis=None, keepdims=False):
     """The position of the first smallest element along `axis`, in the flattened array if None. int64."""
     return xp.argmin(x, axis=axis, keepdims=keepdims)
@@ -171,10 +180,10 @@ def count_nonzero(xp, x, *, axis=None, keepdims=False):
     return xp.count_nonzero(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(shape=same_as("x"), samples=(case((3, 4), axis=0), case((5,), axis=-1)), complex_ok=True)
+@primitive(checked=True, shape=same_as("x"), samples=(case((3, 4), axis=0), case((5,), axis=-1)), complex_ok=True)
 def cumsum(xp, x, *, axis=-1):
     """y[i] = x[0] + ... + x[i] along `axis`. x: any shape; y the same."""
-    return xp.cumsum(x, axis=axis)
+    return xp.reshape(xp.cumsum(x, axis=axis), x.shape)
 
 
 @cumsum.rule("x")

@@ -153,6 +153,7 @@ def _sum_to(op, x, *, shape):
 
 
 @primitive(
+    checked=True,
     shape=_sum_to,
     samples=(case((2, 3, 4), shape=(3, 1)), case((2, 3), shape=()), case((2,), shape=(2,))),
     complex_ok=True,
@@ -272,6 +273,7 @@ def _padded(op, x, *, widths, value=0):
 
 
 @primitive(
+    checked=True,
     shape=_padded,
     samples=(case((2, 3), widths=((1, 0), (2, 1)), value=1.5), case((2,), widths=((0, 0),))),
     complex_ok=True,
@@ -370,7 +372,7 @@ def _lower_upper(op, x, *, k=0):
     return Spec(tuple(x.shape), x.dtype)
 
 
-@primitive(shape=_lower_upper, samples=(case((3, 4), k=1), case((2, 3, 3))), complex_ok=True)
+@primitive(checked=True, shape=_lower_upper, samples=(case((3, 4), k=1), case((2, 3, 3))), complex_ok=True)
 def tril(xp, x, *, k=0):
     """The lower triangle: elements above the k-th diagonal of the last two axes are zero."""
     return xp.tril(x, k)
@@ -381,7 +383,7 @@ def _(F, g, k):
     return F.tril(g, k=k)
 
 
-@primitive(shape=_lower_upper, samples=(case((3, 4), k=1), case((2, 3, 3))), complex_ok=True)
+@primitive(checked=True, shape=_lower_upper, samples=(case((3, 4), k=1), case((2, 3, 3))), complex_ok=True)
 def triu(xp, x, *, k=0):
     """The upper triangle: elements below the k-th diagonal of the last two axes are zero."""
     return xp.triu(x, k)

@@ -116,6 +116,11 @@ class Function:
                         f"{cls.__name__}: backward must return gradients shaped like the arguments: number {i} is "
                         f"{d.shape}, the argument was {a.shape}."
                     )
+            if not raw and any(d is not None and not isinstance(d, Tensor) for d in result):
+                raise GradError(
+                    f"{cls.__name__}: the gradient of this gradient was asked for (create_graph), but backward returned "
+                    "plain arrays, which have no history. Write backward in tensor operations."
+                )
             result = tuple(d if d is None or isinstance(d, Tensor) else wrap(as_array(d)) for d in result)
             result = tuple(d.array if raw and d is not None else d for d in result)
             return result if len(args) > 1 else result[0]
