@@ -42,15 +42,8 @@ class Node:
     part: Any
 
     def __init__(self, plan: Any, inputs: Sequence, saved: Any, params: dict, shape: Any, dtype: Any):
-        self.plan, self.inputs, self.saved, self.params, self.shape, self.dtype = (
-            plan,
-            inputs,
-            saved,
-            params,
-            shape,
-            dtype,
-        )
-        self.order = tick()
+        self.plan, self.inputs, self.saved, self.params = plan, inputs, saved, params
+        self.shape, self.dtype, self.order = shape, dtype, tick()
         self.hooks = self.owner = self.edited = self.part = None
 
     @property
@@ -118,7 +111,7 @@ def backward(
         elif node in summed:
             pending[node] = rules.add_to(pending[node], g)
         else:
-            pending[node] = operator.add(pending[node], g)
+            pending[node] = pending[node] + g  # not +=: somebody else may hold the first one
             summed.add(node)
 
     for root, g in zip(roots, grads, strict=True):
@@ -134,7 +127,7 @@ def backward(
         if node.part is not None:  # g waits in a list at the node that has several outputs
             (parent,) = node.inputs
             parts = pending.setdefault(parent, [None] * len(parent.shape))
-            parts[node.part] = g if parts[node.part] is None else operator.add(parts[node.part], g)
+            parts[node.part] = g if parts[node.part] is None else parts[node.part] + g
         elif node.plan is not None:
             for parent, g_parent in rules.pull(node, g, useful):
                 arrive(parent, g_parent)
@@ -202,9 +195,10 @@ class Rules:
             if useful is None or any(inputs[i] in useful for i in positions):
                 values["i"] = positions[0]
                 result = rule.function(*[values[name] for name in rule.needs])
-                found += (
-                    [(positions[0], result)] if places is None else [(i, result[k]) for i, k in zip(positions, places)]
-                )
+                if places is None:
+                    found.append((positions[0], result))
+                else:
+                    found += [(i, result[k]) for i, k in zip(positions, places)]
         for i in plan.missing:
             if useful is None or inputs[i] in useful:
                 p = plan.primitive

@@ -118,7 +118,7 @@ class Function:
                     )
             if not raw and any(d is not None and not isinstance(d, Tensor) for d in result):
                 raise GradError(
-                    f"{cls.__name__}: the gradient of this gradient was asked for (create_graph), but backward returned "
+                    f"{cls.__name__}: create_graph asks for a gradient of this gradient, but backward returned "
                     "plain arrays, which have no history. Write backward in tensor operations."
                 )
             result = tuple(d if d is None or isinstance(d, Tensor) else wrap(as_array(d)) for d in result)

@@ -80,7 +80,7 @@ class Rule(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One rule to run: for the inputs at these positions, which are at these places of what it returns (None: it is it)."""
+    """One rule to run, for the inputs at `positions`; their gradients are at `places` of what it returns (None: it is one)."""
 
     rule: Rule
     positions: tuple[int, ...]

@@ -17,7 +17,7 @@ LEVELS = [
     ["ops", "kernels", "edits"],
     ["backend"],
     ["mode"],
-    ["explain", "convert"],
+    ["explain", "convert", "signature"],
     ["tensor"],
     ["protocols", "gradients", "functions", "creation"],
     ["custom", "inplace", "methods", "random", "transforms", "array_api"],

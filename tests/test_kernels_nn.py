@@ -202,3 +202,13 @@ def test_relu_backward_keeps_nan_and_infinity_out(rng):
     y = KERNEL.relu_backward(x, g)
     np.testing.assert_array_equal(y, REFERENCE.relu_backward(x, g))
     assert (y[:3] == (0, 0, 2)).all()
+
+
+def test_max_pool_of_pairs(rng):
+    """The first of equal numbers and the first NaN win, as in the reference."""
+    x = np.round(rng.standard_normal((2, 3, 9, 13)), 1)
+    x[0, 0, :2, :2], x[1, 1, :2, :2], x[0, 1, 2, 2:4] = -np.inf, np.nan, np.nan
+    for size, stride in (((2, 2), (2, 2)), ((3, 2), (2, 2)), ((2, 2), (1, 2))):
+        params = {"size": size, "stride": stride, "padding": (0, 0), "dilation": (1, 1)}
+        for got, expected in zip(KERNEL.max_pool(x, **params), REFERENCE.max_pool(x, **params)):
+            np.testing.assert_array_equal(got, expected)

@@ -12,6 +12,18 @@ PARALLEL_FROM = 8_192  # elements read
 
 
 @njit(nogil=True, error_model="numpy")
+def _pairs(upper, lower, start, width, y, index):
+    """A row of 2 x 2 windows side by side, without a branch; upper, lower: the two rows of x, start: where upper is."""
+    for ow in range(y.size):
+        best, place = upper[2 * ow], start + 2 * ow
+        for value, step in ((upper[2 * ow + 1], 1), (lower[2 * ow], width), (lower[2 * ow + 1], width + 1)):
+            larger = (value > best) | ((value != value) & (best == best))
+            best = value if larger else best
+            place = start + 2 * ow + step if larger else place
+        y[ow], index[ow] = best, place
+
+
+@njit(nogil=True, error_model="numpy")
 def _plane(x, y, index, size, stride, padding, dilation):
     """One channel of one image: x (H, W) -> y, index (OH, OW)."""
     height, width = x.shape
@@ -28,7 +40,8 @@ def _plane(x, y, index, size, stride, padding, dilation):
             for i in range(top, bottom, dilation[0]):
                 for j in range(left, right, dilation[1]):
                     value = x[i, j]
-                    larger = (value > best) | (value != value)  # NaN replaces all; nothing is larger than it
+                    # the first NaN replaces all; nothing is larger than it
+                    larger = (value > best) | ((value != value) & (best == best))
                     best = value if larger else best
                     place = i * width + j if larger else place
             y[oh, ow] = best
@@ -38,13 +51,23 @@ def _plane(x, y, index, size, stride, padding, dilation):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _serial(x, y, index, size, stride, padding, dilation):
     for n in range(x.shape[0]):
-        _plane(x[n], y[n], index[n], size, stride, padding, dilation)
+        if size == (2, 2) and stride == (2, 2) and padding == (0, 0) and dilation == (1, 1):
+            width = x.shape[2]
+            for oh in range(y.shape[1]):
+                _pairs(x[n, 2 * oh], x[n, 2 * oh + 1], 2 * oh * width, width, y[n, oh], index[n, oh])
+        else:
+            _plane(x[n], y[n], index[n], size, stride, padding, dilation)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 def _parallel(x, y, index, size, stride, padding, dilation):
     for n in prange(x.shape[0]):
-        _plane(x[n], y[n], index[n], size, stride, padding, dilation)
+        if size == (2, 2) and stride == (2, 2) and padding == (0, 0) and dilation == (1, 1):
+            width = x.shape[2]
+            for oh in range(y.shape[1]):
+                _pairs(x[n, 2 * oh], x[n, 2 * oh + 1], 2 * oh * width, width, y[n, oh], index[n, oh])
+        else:
+            _plane(x[n], y[n], index[n], size, stride, padding, dilation)
 
 
 def max_pool(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):

@@ -1,5 +1,6 @@
 """Declarations only: importing this package fills PRIMITIVES."""
 
+from . import activation as activation
 from . import elementwise as elementwise
 from . import indexing as indexing
 from . import linalg as linalg
