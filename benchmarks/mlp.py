@@ -3,7 +3,7 @@
     python benchmarks/mlp.py [--json FILE]
 
 All contenders start from the same weights, see the same MNIST-shaped batch (random pixels, fixed seed) and are
-checked to reach the same loss after 20 steps before they are timed, in turn, in one process.
+checked to reach the same loss after 20 steps; then each runs in a process of its own, and the processes take turns.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from measure import interleaved, machine
+from measure import in_turns, machine, serve
 
 import minigrad as mg
 import minigrad.nn.functional as F
@@ -106,23 +106,34 @@ def pytorch() -> Callable[[], float] | None:
     return run
 
 
+CONTENDERS = {
+    "minigrad numba": lambda: ours("numba"),
+    "minigrad numpy": lambda: ours("numpy"),
+    "numpy by hand": by_hand,
+    "pytorch eager": pytorch,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="also write the figures there")
+    parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    contenders = {"numpy by hand": by_hand(), "minigrad numba": ours("numba"), "minigrad numpy": ours("numpy")}
-    if (peer := pytorch()) is not None:
-        contenders["pytorch eager"] = peer
-    losses = {name: [f() for _ in range(20)][-1] for name, f in contenders.items()}
+    if options.worker:
+        serve(CONTENDERS[options.worker]())
+        return
+    made = {name: make() for name, make in CONTENDERS.items()}
+    losses = {name: [f() for _ in range(20)][-1] for name, f in made.items() if f is not None}
     assert max(losses.values()) - min(losses.values()) < 1e-3, f"the contenders do different work: {losses}"
-    times = interleaved(contenders, rounds=25, seconds=0.05)
+    times = in_turns(__file__, list(losses))
+    medians = {name: float(np.median(t)) for name, t in times.items()}
     print(machine())
-    base = times["minigrad numba"]
-    for name, seconds in times.items():
-        print(
-            f"{name:16s}{seconds * 1e3:8.3f} ms   {seconds / base:5.2f} x minigrad numba   loss after 20 steps "
-            f"{losses[name]:.4f}"
-        )
+    print(f"{'one training step':16s}{'median':>10s}{'quarter':>10s}{'3 quarters':>11s}{'ratio':>8s}   loss at 20")
+    for name, t in times.items():
+        low, high = np.percentile(t, [25, 75])
+        ratio = medians[name] / medians["minigrad numba"]
+        spread = f"{medians[name] * 1e3:7.3f} ms{low * 1e3:7.3f} ms{high * 1e3:8.3f} ms"
+        print(f"{name:16s}{spread}{ratio:8.2f}   {losses[name]:.4f}")
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "seconds": times, "losses": losses}, indent=2) + "\n")
 

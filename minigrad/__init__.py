@@ -85,9 +85,11 @@ def __getattr__(name: str):
     if name in ("nn", "optim"):  # loaded at first use: import minigrad stays light
         return _import_module(f"{__name__}.{name}")
     try:
-        return functions.__getattr__(name)
+        value = functions.__getattr__(name)
     except AttributeError:
         raise AttributeError(f"module 'minigrad' has no attribute {name!r}") from None
+    globals()[name] = value  # the next look-up finds it at once
+    return value
 
 
 def __dir__() -> list[str]:

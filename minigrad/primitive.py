@@ -80,7 +80,7 @@ class Rule(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One rule to run, for the inputs at `positions`; their gradients are at `places` of what it returns (None: it is one)."""
+    """One rule to run, for the inputs at `positions`; it returns one gradient, or (places) several in this order."""
 
     rule: Rule
     positions: tuple[int, ...]

@@ -290,6 +290,8 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
         out = run(*arrays, **params)
     except Exception as error:
         raise explained(prim, error, arrays, params) from None
+    if isinstance(out, np.generic) and backend.array is ndarray:
+        out = np.asarray(out)  # NumPy's functions return scalars where arrays are 0-d
     if type(out) is not type(array) or (out.dtype is FLOAT64 and prim.kind):
         outs = settled(prim, out, arrays, backend, mode)
         if prim.outputs > 1:
@@ -316,8 +318,10 @@ def record(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, p
         return None
     saved = plan.pick(outs + args) if plan.names else ()
     if plan.keeps_shapes:
-        shapes = tuple(getattr(a, "shape", None) if a is not None else None for a in args)
-        saved += (shapes if prim.variadic else prim.Shapes(*shapes, *[None] * (len(prim.inputs) - len(shapes))),)
+        shapes = [getattr(a, "shape", None) for a in args]
+        if not prim.variadic:
+            shapes += [None] * (len(prim.inputs) - len(shapes))
+        saved += (tuple(shapes) if prim.variadic else prim.Shapes._make(shapes),)
     out = outs[0]
     return Node(plan, parents, saved, params, out.shape, out.dtype)
 
@@ -345,7 +349,7 @@ def settled(prim: Primitive, out: Any, arrays: list, backend: Backend, mode: Mod
     outs = out if type(out) is tuple else (out,)
     if prim.kind == "device":
         return outs
-    if not all(isinstance(o, backend.array) for o in outs):  # NumPy's functions return scalars where arrays are 0-d
+    if not all(isinstance(o, backend.array) for o in outs):
         outs = tuple(backend.xp.asarray(o) for o in outs)
     if prim.kind in ("same", "float") and outs[0].dtype == FLOAT64 != mode.default_dtype:
         dtypes = [a.dtype for a in arrays if hasattr(a, "dtype")]

@@ -35,8 +35,11 @@ def unary(function):
     @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
     def parallel(x, y):
         for chunk in prange((x.size + CHUNK - 1) // CHUNK):
-            for i in range(chunk * CHUNK, min(x.size, (chunk + 1) * CHUNK)):
-                y[i] = function(x[i])
+            start = np.int64(chunk) * CHUNK
+            # slices: an index that might be negative costs Numba a select, and the loop its vectors
+            given, out = x[start : start + CHUNK], y[start : start + CHUNK]
+            for i in range(out.size):
+                out[i] = function(given[i])
 
     def launch(x):
         x = ready(x)
@@ -58,8 +61,11 @@ def binary(function):
     @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
     def parallel(a, b, y):
         for chunk in prange((b.size + CHUNK - 1) // CHUNK):
-            for i in range(chunk * CHUNK, min(b.size, (chunk + 1) * CHUNK)):
-                y[i] = function(a[i], b[i])
+            start = np.int64(chunk) * CHUNK
+            # slices: an index that might be negative costs Numba a select, and the loop its vectors
+            left, right, out = a[start : start + CHUNK], b[start : start + CHUNK], y[start : start + CHUNK]
+            for i in range(out.size):
+                out[i] = function(left[i], right[i])
 
     def launch(a, b):
         a, b = ready(a), ready(b)

@@ -206,7 +206,9 @@ def _to_matrix(weight, first, count, matrix):
                 for j in range(kernel_columns):
                     line[o, i, c, j] = weight[first + o, c, i, j]
     depth = kernel_rows * channels * kernel_columns
-    transpose_block(matrix[0, 0, 0, 0], line.ctypes.data, depth, matrix.ctypes.data, count, count, depth)
+    zero = weight.dtype.type(0)
+    transpose_block(zero, line.ctypes.data, depth, matrix.ctypes.data, count, count, depth)
+    line[0, 0, 0, 0] = zero  # alive until here: only its address was used
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -131,6 +131,7 @@ def _along_axis(kernel):
             for c in range(count):
                 kernel(lines[0, c], lines[1, c], lines[2, c])
             transpose_block(zero, base + 2 * step, n, out.ctypes.data + offset, inner, count, n)
+            lines[0, 0, 0] = zero  # alive until here: only its address was used
 
     def launch(a, b, axis):
         a = a if a.flags.carray else a.copy()

@@ -68,6 +68,7 @@ def _floats_from(size):
     def when(x):
         return x.size >= size and x.dtype in FLOATS
 
+    when.smallest = size
     return when
 
 
