@@ -286,12 +286,15 @@ LISTS = {
     "ParameterDict",
     "Identity",
     "Sequential",
+    "RNN",
+    "LSTM",
+    "GRU",
 }  # *args or one iterable
 
 
 def options(cls):
     return {
-        p.name: p.default
+        p.name: getattr(p.default, "__name__", p.default)  # a function by its name
         for p in list(inspect.signature(cls.__init__).parameters.values())[1:]
         if p.name not in OUTDATED and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     }

@@ -280,12 +280,17 @@ def _scores(F, q, k, mask, causal, scale):
 def attention(F, q, k, v, mask=None, *, causal=False, scale=None):
     """y = softmax(q k.mT scale + mask) v. q: (..., T, D), k: (..., S, D), v: (..., S, E); y: (..., T, E).
     mask: broadcast to (..., T, S), floats to add, or truth values that say which keys a query sees. causal: query i
-    sees keys 0 to i. scale: 1 / sqrt(D) if None. Vaswani et al. 2017, arXiv:1706.03762."""
+    sees keys 0 to i. scale: 1 / sqrt(D) if None. A query whose mask shows it no key gets zeros. Vaswani et al.
+    2017, arXiv:1706.03762."""
     _attention_shape("attention", q, k, v, mask)
     scores = _scores(F, q, k, mask, causal, scale)  # (..., T, S)
     top = F.max(scores, axis=-1, keepdims=True)  # exp overflows above ~88 in float32
+    if mask is not None:
+        top = F.where(F.equal(top, -math.inf), 0, top)  # a query that sees no key: -inf - -inf would be NaN ...
     e = F.exp(scores - top)
     total = F.sum(e, axis=-1, keepdims=True)  # (..., T, 1)
+    if mask is not None:
+        total = F.where(F.equal(total, 0), 1, total)  # ... and 0 / 0: it gets zeros
     return F.matmul(e / total, v), top + F.log(total)
 
 

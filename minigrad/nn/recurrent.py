@@ -1,0 +1,466 @@
+"""Recurrent networks: a cell is one step in time, a layer runs it over a sequence.
+
+Letters: T steps, B batch, I input_size, H hidden_size, P what a step hands on (H, or proj_size), G gates (1 for RNN,
+4 for LSTM, 3 for GRU), L layers, N directions (1 or 2). Weights hold their gates one below the other: (G H, I).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any, ClassVar
+
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..tensor import F as ops
+from ..tensor import Tensor, wrap
+from . import functional as F
+from . import init
+from .linear import positive
+from .module import Module, made
+
+State = tuple[Tensor, ...]  # (h,) or (h, c): (B, P) and (B, H)
+
+# ---- one step --------------------------------------------------------------------------------------------------------
+# x is the input's part W_ih x + b_ih of the gates, (B, G H); weight and bias are the state's, W_hh and b_hh.
+
+
+def _gates(x: Tensor, n: int) -> list[Tensor]:
+    """(B, n H) as n pieces (B, H)."""
+    h = x.shape[-1] // n
+    return [x[:, i * h : (i + 1) * h] for i in range(n)]
+
+
+def _rnn_step(x: Tensor, state: State, weight: Tensor, bias: Any, activation: Any) -> State:
+    return (activation(x + ops.linear(state[0], weight, bias)),)
+
+
+def _lstm_step(x: Tensor, state: State, weight: Tensor, bias: Any, projection: Any = None) -> State:
+    h, c = state
+    i, f, g, o = _gates(x + ops.linear(h, weight, bias), 4)  # (B, H) each
+    c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+    h = ops.sigmoid(o) * ops.tanh(c)
+    return h if projection is None else ops.linear(h, projection), c  # (B, P), (B, H)
+
+
+def _gru_step(x: Tensor, state: State, weight: Tensor, bias: Any) -> State:
+    (h,) = state
+    (xr, xz, xn), (hr, hz, hn) = _gates(x, 3), _gates(ops.linear(h, weight, bias), 3)
+    r, z = ops.sigmoid(xr + hr), ops.sigmoid(xz + hz)
+    n = ops.tanh(xn + r * hn)
+    return (n + z * (h - n),)  # (1 - z) n + z h
+
+
+def _nonlinearity(who: str, name: str) -> Any:
+    if name not in ("tanh", "relu"):
+        raise ArgumentError(f"{who}: nonlinearity must be 'tanh' or 'relu': got {name!r}.")
+    return {"tanh": ops.tanh, "relu": ops.relu}[name]
+
+
+def _zeros(x: Tensor, *shape: int) -> Tensor:
+    return wrap(x.backend.xp.zeros(shape, dtype=x.dtype))
+
+
+def _states(who: str, hx: Any, names: tuple[str, ...]) -> State:
+    """What the caller gave as hx, as a tuple: a tensor for h alone, a pair for h and c."""
+    given = (hx,) if isinstance(hx, Tensor) else hx
+    if (
+        not isinstance(given, (tuple, list))
+        or len(given) != len(names)
+        or not all(isinstance(s, Tensor) for s in given)
+    ):
+        what = "a tensor" if len(names) == 1 else f"a pair of tensors ({', '.join(names)})"
+        raise DTypeError(f"{who}: the state must be {what}: got {type(hx).__name__}.")
+    return tuple(given)
+
+
+# ---- cells -----------------------------------------------------------------------------------------------------------
+
+
+class _Cell(Module):
+    gates: ClassVar[int]
+    names: ClassVar[tuple[str, ...]] = ("h",)
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any):
+        super().__init__()
+        positive(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        rows = self.gates * hidden_size
+        self.weight_ih = made((rows, input_size), device, dtype)
+        self.weight_hh = made((rows, hidden_size), device, dtype)
+        self.bias_ih = made((rows,), device, dtype) if bias else None
+        self.bias_hh = made((rows,), device, dtype) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = 1 / math.sqrt(self.hidden_size)
+        for p in self.parameters():
+            init.uniform_(p, -bound, bound)
+
+    def _step(self, x: Tensor, state: State) -> State:
+        raise NotImplementedError
+
+    def _run(self, x: Tensor, hx: Any) -> State:
+        """One step; input and state may lack the batch axis."""
+        who = type(self).__name__
+        if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
+            raise ShapeError(
+                f"{who}: input must be (B, {self.input_size}) or ({self.input_size},): got shape {x.shape}."
+            )
+        wanted = (*x.shape[:-1], self.hidden_size)
+        state = (_zeros(x, *wanted),) * len(self.names) if hx is None else _states(who, hx, self.names)
+        for name, s in zip(self.names, state):
+            if s.shape != wanted:
+                raise ShapeError(f"{who}: {name} must have shape {wanted} for input {x.shape}: got {s.shape}.")
+        if x.ndim == 1:
+            x, state = ops.expand_dims(x, axis=0), tuple(ops.expand_dims(s, axis=0) for s in state)
+        state = self._step(ops.linear(x, self.weight_ih, self.bias_ih), state)
+        return tuple(s[0] for s in state) if len(wanted) == 1 else state
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+
+
+class RNNCell(_Cell):
+    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu. Elman 1990, Cognitive Science 14(2).
+
+    x: (B, I) or (I,); h, h': (B, H) or (H,), zeros if not given. Starts uniform on +-1 / sqrt(H).
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> nn.RNNCell(10, 20)(mg.ones(3, 10)).shape
+    (3, 20)
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        _nonlinearity("RNNCell", nonlinearity)
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+        self.nonlinearity = nonlinearity
+
+    def _step(self, x: Tensor, state: State) -> State:
+        return _rnn_step(x, state, self.weight_hh, self.bias_hh, _nonlinearity("RNNCell", self.nonlinearity))
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        return self._run(input, hx)[0]
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (f", nonlinearity={self.nonlinearity}" if self.nonlinearity != "tanh" else "")
+
+
+class LSTMCell(_Cell):
+    """c' = s(f) c + s(i) tanh(g), h' = s(o) tanh(c'), with (i, f, g, o) = W_ih x + b_ih + W_hh h + b_hh, s the sigmoid.
+
+    x: (B, I) or (I,); hx = (h, c), zeros if not given; returns (h', c'), each (B, H) or (H,).
+    Hochreiter and Schmidhuber 1997, Neural Computation 9(8); forget gate: Gers et al. 2000.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> h, c = nn.LSTMCell(10, 20)(mg.ones(3, 10))
+    >>> h.shape, c.shape
+    ((3, 20), (3, 20))
+    """
+
+    gates = 4
+    names = ("h", "c")
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None):
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+
+    def _step(self, x: Tensor, state: State) -> State:
+        return _lstm_step(x, state, self.weight_hh, self.bias_hh)
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        h, c = self._run(input, hx)
+        return h, c
+
+
+class GRUCell(_Cell):
+    """h' = (1 - z) n + z h, n = tanh(W_in x + b_in + r (W_hn h + b_hn)), r and z = s(W_i x + b_i + W_h h + b_h) of
+    their rows, s the sigmoid. As in PyTorch r multiplies behind the product with W_hn.
+
+    x: (B, I) or (I,); h, h': (B, H) or (H,), zeros if not given. Cho et al. 2014, arXiv:1406.1078.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> nn.GRUCell(10, 20)(mg.ones(3, 10)).shape
+    (3, 20)
+    """
+
+    gates = 3
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None):
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+
+    def _step(self, x: Tensor, state: State) -> State:
+        return _gru_step(x, state, self.weight_hh, self.bias_hh)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        return self._run(input, hx)[0]
+
+
+# ---- layers ----------------------------------------------------------------------------------------------------------
+
+
+def _in_time(x: Tensor) -> list[Tensor]:
+    """(T, ...) as T steps (...). By halves, since the gradient of a piece is zeros in the shape it was cut from: T
+    pieces of the whole would cost T**2."""
+    half = x.shape[0] // 2
+    return [x[0]] if not half else _in_time(x[:half]) + _in_time(x[half:])
+
+
+class _Recurrent(Module):
+    gates: ClassVar[int]
+    names: ClassVar[tuple[str, ...]] = ("h_0",)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        proj_size: int,
+        device: Any,
+        dtype: Any,
+    ):
+        super().__init__()
+        who = type(self).__name__
+        positive(who, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
+            raise ArgumentError(f"{who}: dropout must be a probability, from 0 to 1: got {dropout!r}.")
+        if not 0 <= proj_size < hidden_size:
+            raise ArgumentError(f"{who}: proj_size must be from 0 (none) to hidden_size - 1: got {proj_size}.")
+        if dropout and num_layers == 1:
+            warnings.warn(f"{who}: dropout acts between layers, and num_layers is 1: it has no effect.", stacklevel=3)
+        self.input_size, self.hidden_size, self.num_layers, self.bias = input_size, hidden_size, num_layers, bias
+        self.batch_first, self.dropout, self.bidirectional = batch_first, float(dropout), bidirectional
+        self.proj_size = proj_size
+        rows, handed = self.gates * hidden_size, proj_size or hidden_size
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else handed * (1 + bidirectional)
+            for end in ("", "_reverse")[: 1 + bidirectional]:
+                setattr(self, f"weight_ih_l{layer}{end}", made((rows, width), device, dtype))
+                setattr(self, f"weight_hh_l{layer}{end}", made((rows, handed), device, dtype))
+                if bias:
+                    setattr(self, f"bias_ih_l{layer}{end}", made((rows,), device, dtype))
+                    setattr(self, f"bias_hh_l{layer}{end}", made((rows,), device, dtype))
+                if proj_size:
+                    setattr(self, f"weight_hr_l{layer}{end}", made((proj_size, hidden_size), device, dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = 1 / math.sqrt(self.hidden_size)
+        for p in self.parameters():
+            init.uniform_(p, -bound, bound)
+
+    def flatten_parameters(self) -> None:
+        """Nothing: PyTorch's call to rearrange memory for its GPU kernels."""
+
+    def _weight(self, name: str, end: str) -> Any:
+        """The parameter of this layer and direction; None where the layer has no such."""
+        return self.__dict__.get(f"{name}_{end}")
+
+    def _step(self, x: Tensor, state: State, end: str) -> State:
+        raise NotImplementedError
+
+    def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
+        """One layer in one direction. x: (T, B, ...); returns the outputs (T, B, P) and the last state."""
+        x = ops.linear(
+            x, self._weight("weight_ih", end), self._weight("bias_ih", end)
+        )  # (T, B, G H), all steps at once
+        steps, outputs = _in_time(x), []
+        for step in reversed(steps) if end.endswith("_reverse") else steps:
+            state = self._step(step, state, end)
+            outputs.append(state[0])
+        if end.endswith("_reverse"):
+            outputs.reverse()
+        return ops.stack(*outputs, axis=0), state
+
+    def _run(self, x: Tensor, hx: Any) -> tuple[Tensor, State]:
+        """The outputs and the last states, (L N, B, P) and (L N, B, H)."""
+        who = type(self).__name__
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
+            batched = f"(B, T, {self.input_size})" if self.batch_first else f"(T, B, {self.input_size})"
+            raise ShapeError(f"{who}: input must be {batched} or (T, {self.input_size}): got shape {x.shape}.")
+        single = x.ndim == 2
+        time_first = single or not self.batch_first
+        given = x.shape
+        x = ops.expand_dims(x, axis=1) if single else x if time_first else x.swapaxes(0, 1)  # (T, B, I)
+        if not x.shape[0]:
+            raise ShapeError(f"{who}: needs at least one step: got an input of shape {given}.")
+        start = self._start(x, hx, single)
+        ends: list[State] = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for end in (f"l{layer}", f"l{layer}_reverse")[: 1 + self.bidirectional]:
+                y, last = self._over_time(x, tuple(s[len(ends)] for s in start), end)
+                outputs.append(y)
+                ends.append(last)
+            x = ops.concat(*outputs, axis=-1) if self.bidirectional else outputs[0]  # (T, B, N P)
+            if layer < self.num_layers - 1:
+                x = F.dropout(x, self.dropout, self.training)
+        final = tuple(ops.stack(*states, axis=0) for states in zip(*ends))
+        if single:
+            return x[:, 0], tuple(s[:, 0] for s in final)
+        return x if time_first else x.swapaxes(0, 1), final
+
+    def _start(self, x: Tensor, hx: Any, single: bool) -> State:
+        """The first states, (L N, B, P) and (L N, B, H); zeros if the caller gave none."""
+        who, n = type(self).__name__, self.num_layers * (1 + self.bidirectional)
+        sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: len(self.names)]
+        if hx is None:
+            return tuple(_zeros(x, n, x.shape[1], size) for size in sizes)
+        state = _states(who, hx, self.names)
+        for name, s, size in zip(self.names, state, sizes):
+            wanted = (n, size) if single else (n, x.shape[1], size)
+            if s.shape != wanted:
+                raise ShapeError(
+                    f"{who}: {name} must have shape {wanted}, (layers times directions, "
+                    f"{'' if single else 'batch, '}size): got {s.shape}."
+                )
+        return tuple(ops.expand_dims(s, axis=1) for s in state) if single else state
+
+    def extra_repr(self) -> str:
+        shown = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
+        shown |= {"bidirectional": False}
+        options = [f"{k}={getattr(self, k)}" for k, default in shown.items() if getattr(self, k) != default]
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *options])
+
+
+class RNN(_Recurrent):
+    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu; layer l + 1 reads the h_t of layer l.
+
+    input: (T, B, I), with batch_first (B, T, I), or (T, I); h_0: (L N, B, H) or (L N, H), zeros if not given. Returns
+    the outputs (T, B, N H) of the last layer, both directions side by side, and the last states h_n: (L N, B, H).
+    dropout acts between layers. Starts uniform on +-1 / sqrt(H). Elman 1990, Cognitive Science 14(2).
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> y, h = nn.RNN(10, 20, num_layers=2)(mg.ones(5, 3, 10))
+    >>> y.shape, h.shape
+    ((5, 3, 20), (2, 3, 20))
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        _nonlinearity("RNN", nonlinearity)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
+        )
+        self.nonlinearity = nonlinearity
+
+    def _step(self, x: Tensor, state: State, end: str) -> State:
+        weight, bias = self._weight("weight_hh", end), self._weight("bias_hh", end)
+        return _rnn_step(x, state, weight, bias, _nonlinearity("RNN", self.nonlinearity))
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y, (h,) = self._run(input, hx)
+        return y, h
+
+
+class LSTM(_Recurrent):
+    """LSTMCell over a sequence; layer l + 1 reads the h_t of layer l.
+
+    input: (T, B, I), with batch_first (B, T, I), or (T, I); hx = (h_0, c_0): (L N, B, P) and (L N, B, H), zeros if not
+    given. Returns the outputs (T, B, N P) of the last layer and (h_n, c_n). proj_size > 0: h is mapped to P = proj_size
+    features by W_hr (Sak et al. 2014, arXiv:1402.1128), else P = H. dropout acts between layers.
+    Starts uniform on +-1 / sqrt(H). Hochreiter and Schmidhuber 1997, Neural Computation 9(8).
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> y, (h, c) = nn.LSTM(10, 20, bidirectional=True)(mg.ones(5, 3, 10))
+    >>> y.shape, h.shape, c.shape
+    ((5, 3, 40), (2, 3, 20), (2, 3, 20))
+    """
+
+    gates = 4
+    names = ("h_0", "c_0")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype
+        )
+
+    def _step(self, x: Tensor, state: State, end: str) -> State:
+        weight, bias, projection = (self._weight(name, end) for name in ("weight_hh", "bias_hh", "weight_hr"))
+        return _lstm_step(x, state, weight, bias, projection)
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        y, (h, c) = self._run(input, hx)
+        return y, (h, c)
+
+
+class GRU(_Recurrent):
+    """GRUCell over a sequence; layer l + 1 reads the h_t of layer l.
+
+    input: (T, B, I), with batch_first (B, T, I), or (T, I); h_0: (L N, B, H) or (L N, H), zeros if not given. Returns
+    the outputs (T, B, N H) of the last layer and the last states h_n: (L N, B, H). dropout acts between layers.
+    Starts uniform on +-1 / sqrt(H). Cho et al. 2014, arXiv:1406.1078.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> y, h = nn.GRU(10, 20, batch_first=True)(mg.ones(3, 5, 10))
+    >>> y.shape, h.shape
+    ((3, 5, 20), (1, 3, 20))
+    """
+
+    gates = 3
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
+        )
+
+    def _step(self, x: Tensor, state: State, end: str) -> State:
+        return _gru_step(x, state, self._weight("weight_hh", end), self._weight("bias_hh", end))
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y, (h,) = self._run(input, hx)
+        return y, h
