@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib.metadata
 import platform
 import statistics
 import subprocess
@@ -81,7 +83,7 @@ def in_turns(script: str, names: list[str], *, rounds: int = 25, seconds: float 
         for turn in range(rounds + 1):
             for name, worker in workers.items():
                 t = worker.turn(seconds)
-                time.sleep(0.02)  # spinning threads of the last contender go to sleep
+                time.sleep(0.1)  # spinning threads of the last contender go to sleep
                 if turn:
                     times[name].append(t)
         return times
@@ -92,10 +94,17 @@ def in_turns(script: str, names: list[str], *, rounds: int = 25, seconds: float 
 
 def machine() -> str:
     """One line about where the figures were taken."""
+    import datetime
     import os
 
     import numpy
 
-    return (
-        f"Python {platform.python_version()}, NumPy {numpy.__version__}, {platform.machine()}, {os.cpu_count()} cores"
-    )
+    cpu = platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as lines:
+            cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    versions = [f"Python {platform.python_version()}", f"NumPy {numpy.__version__}"]
+    for package in ("numba", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    return f"{', '.join(versions)}; {cpu}, {os.cpu_count()} cores; {datetime.date.today()}"
