@@ -97,7 +97,7 @@ class _Cell(Module):
             init.uniform_(p, -bound, bound)
 
     def _step(self, x: Tensor, state: State) -> State:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: write its _step, one time step of the recurrence.")
 
     def _run(self, x: Tensor, hx: Any) -> State:
         """One step; input and state may lack the batch axis."""
@@ -272,7 +272,7 @@ class _Recurrent(Module):
         return self.__dict__.get(f"{name}_{end}")
 
     def _step(self, x: Tensor, state: State, end: str) -> State:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: write its _step, one time step of the recurrence.")
 
     def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
         """One layer in one direction. x: (T, B, ...); returns the outputs (T, B, P) and the last state."""
