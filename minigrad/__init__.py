@@ -67,6 +67,8 @@ from .random import randperm as randperm
 from .tensor import Tensor as Tensor
 from .tensor import apply as apply
 from .tensor import function as function
+from .threads import get_num_threads as get_num_threads
+from .threads import set_num_threads as set_num_threads
 
 if _TYPE_CHECKING:
     from . import nn as nn

@@ -52,6 +52,8 @@ from .random import randperm as randperm
 from .tensor import Tensor as Tensor
 from .tensor import apply as apply
 from .tensor import function as function
+from .threads import get_num_threads as get_num_threads
+from .threads import set_num_threads as set_num_threads
 
 Data = Any  # a Tensor, an array, a number or nested lists
 

@@ -17,8 +17,9 @@ the weights in their new order.
 import functools
 
 import numpy as np
-from numba import carray, get_num_threads, njit
+from numba import carray, njit
 
+from ...threads import get_num_threads
 from .threads import compiled, pointer, run
 from .tiles import LONGEST_TILE, VECTORS, lanes, multiply_block, transpose_block
 

@@ -1,26 +1,20 @@
-"""One parallel region for the large kernels: it calls a compiled worker by its address.
+"""How a kernel runs on several threads: a worker, compiled once for each dtype, that does one part of the job.
 
-A kernel called inside `prange` is linked, optimised and translated three times over, once for each function that Numba
-builds around the loop; for a register tile that is seconds of a cold start. Here the loop is compiled once for all
-workers.
+A kernel called inside Numba's `prange` is linked, optimised and translated three times over, once for each function
+that Numba builds around the loop; for a register tile that is seconds of a cold start. Here a worker is compiled by
+itself and called by its address, from the pool in workers.py.
 """
 
 import functools
 
 import numpy as np
 from llvmlite import ir
-from numba import get_num_threads, njit, prange, types
+from numba import njit, prange, types
 from numba.extending import intrinsic
 
-
-@intrinsic
-def _call(typingctx, worker, a, b, c, numbers, thread, threads):
-    def codegen(context, builder, signature, values):
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 6)
-        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 7), codegen
+from ...threads import get_num_threads
+from . import workers
+from .workers import MOST_PARTS, call_worker, start_job
 
 
 @intrinsic
@@ -32,19 +26,20 @@ def pointer(typingctx, address):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _region(worker, a, b, c, numbers, threads):
-    for t in prange(threads):
-        _call(worker, a.ctypes.data, b.ctypes.data, c.ctypes.data, numbers.ctypes.data, np.int64(t), threads)
+def _region(worker, a, b, c, numbers, parts):
+    """The loop of Numba's own pool, where ours does not serve."""
+    for t in prange(parts):
+        call_worker(worker, a.ctypes.data, b.ctypes.data, c.ctypes.data, numbers.ctypes.data, np.int64(t), parts)
 
 
 @njit(cache=True, nogil=True)
-def _alone(worker, a, b, c, numbers):
-    _call(worker, a.ctypes.data, b.ctypes.data, c.ctypes.data, numbers.ctypes.data, 0, 1)
+def _alone(worker, a, b, c, numbers, parts):
+    for part in range(parts):
+        call_worker(worker, a.ctypes.data, b.ctypes.data, c.ctypes.data, numbers.ctypes.data, part, parts)
 
 
 def compiled(make):
-    """Decorates make(zero) -> a Python function work(a, b, c, numbers, thread, threads), for numbers of the type of
-    `zero`.
+    """Decorates make(zero) -> a Python function work(a, b, c, numbers, part, parts), for numbers of the type of `zero`.
 
     All its arguments are int64, the first four of them addresses: of three arrays and of an array of int64. The
     result, called with a dtype, gives the address of the worker, compiled or from the disk cache at the first call.
@@ -60,13 +55,23 @@ def compiled(make):
     return lambda dtype: compile_for(dtype)[1]
 
 
-def run(worker, a, b, c, numbers, *, alone=False):
-    """worker(a, b, c, numbers, thread, threads) on every thread, or `alone` on this one, waking no other.
+_pool = workers.Pool() if workers.AVAILABLE else None
+
+
+def run(worker, a, b, c, numbers, *, alone=False, parts=None):
+    """worker(a, b, c, numbers, part, parts) for each part (None: as many as there are threads) on all threads, or
+    `alone`: as one part on this thread, waking no other.
 
     a, b, c: contiguous, writeable arrays of one dtype.
     """
     a, b, c, numbers = a.reshape(-1), b.reshape(-1), c.reshape(-1), np.array(numbers, np.int64)
-    if alone:
-        _alone(worker, a, b, c, numbers)
+    threads = 1 if alone else get_num_threads()
+    parts = threads if parts is None else min(parts, MOST_PARTS)
+    if threads == 1 or parts == 1:
+        _alone(worker, a, b, c, numbers, parts)
+    elif _pool:
+        if len(_pool.handles) != threads - 1:
+            _pool.resize(threads - 1)
+        start_job(_pool.state, worker, a, b, c, numbers, parts)
     else:
-        _region(worker, a, b, c, numbers, get_num_threads())
+        _region(worker, a, b, c, numbers, parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from ..backend import backend_names, get_backend
 from ..creation import zeros
 from ..errors import MinigradError
 from ..mode import get_default_dtype
+from ..threads import VARIABLE, get_num_threads, usable_cores
 
 OPTIONAL = {"cupy": "gpu", "matplotlib": "train", "rich": "train", "safetensors": "train", "scikit-learn": "train"}
 
@@ -48,13 +48,12 @@ def _version(package: str) -> str:
 
 
 def _threads_and_cache() -> Iterator[str]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield f"threads        {get_num_threads()} for {usable_cores()} usable cores ({VARIABLE} sets it)"
     try:
-        import numba
+        import numba  # noqa: F401
     except ImportError as error:
-        yield f"threads        {cores} cores usable; numba: {error}"
+        yield f"kernel cache   none, the NumPy reference serves: numba is missing ({error})"
         return
-    yield f"threads        {numba.get_num_threads()} of {cores} usable cores (NUMBA_NUM_THREADS sets it)"
     folders = sorted(_cache_folders())
     files = [file for folder in folders for pattern in ("*.nbi", "*.nbc") for file in folder.glob(pattern)]
     size = sum(file.stat().st_size for file in files)
