@@ -37,7 +37,7 @@ STRICTER = {  # may import these and nothing else
     "primitive": {"errors"},
     "ops": {"errors", "primitive"},
     "threads": {"errors"},
-    "kernels": {"errors", "primitive", "threads"},
+    "kernels": {"_version", "errors", "primitive", "threads"},
     "backend": {"errors", "primitive", "ops", "kernels"},
     "edits": {"errors", "autograd"},
 }

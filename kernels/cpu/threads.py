@@ -9,12 +9,15 @@ import functools
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import prange, types
 from numba.extending import intrinsic
 
 from ...threads import get_num_threads
 from . import workers
+from .cache import address, jit
 from .workers import MOST_PARTS, call_worker, start_job
+
+WORKER = types.void(*[types.int64] * 6)
 
 
 @intrinsic
@@ -25,14 +28,14 @@ def pointer(typingctx, address):
     )
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@jit(parallel=True)
 def _region(worker, a, b, c, numbers, parts):
     """The loop of Numba's own pool, where ours does not serve."""
     for t in prange(parts):
         call_worker(worker, a.ctypes.data, b.ctypes.data, c.ctypes.data, numbers.ctypes.data, np.int64(t), parts)
 
 
-@njit(cache=True, nogil=True)
+@jit()
 def _alone(worker, a, b, c, numbers, parts):
     for part in range(parts):
         call_worker(worker, a.ctypes.data, b.ctypes.data, c.ctypes.data, numbers.ctypes.data, part, parts)
@@ -47,10 +50,7 @@ def compiled(make):
 
     @functools.cache
     def compile_for(dtype):
-        signature = types.void(*[types.int64] * 6)
-        worker = njit(signature, cache=True, nogil=True, error_model="numpy")(make(dtype.type(0)))
-        result = worker.overloads[signature.args]
-        return worker, result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)
+        return address(WORKER)(make(dtype.type(0)))
 
     return lambda dtype: compile_for(dtype)[1]
 

@@ -2,8 +2,8 @@
 
 A *job* is one compiled function called for every part 0 .. parts - 1, in any order and on any thread. Whoever is
 free takes the next part: the calling thread from the low end, the workers from the high end, so that between two
-kernels over the same rows each thread finds its own rows in its cache. The caller never waits for a thread that has not begun a
-part; a worker that the operating system has put aside costs nothing.
+kernels over the same rows each thread finds its own rows in its cache. The caller never waits for a thread that has not
+begun a part: a worker that the operating system has put aside costs nothing.
 
     state[TICKET]    which parts of which job are still to be had: job number << 32 | low << 16 | high
     state[DONE]      parts finished
@@ -19,6 +19,7 @@ soon, then sleeps in a futex. A forked child has no workers: it starts its own a
 
 import atexit
 import ctypes
+import functools
 import os
 import sys
 import threading
@@ -26,9 +27,11 @@ import time
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from .cache import address, jit
 
 AVAILABLE = sys.platform == "linux"
 TICKET, DONE, ASLEEP, BUSY, JOB = 0, 8, 16, 24, 32  # a cache line of 8 words each
@@ -113,10 +116,7 @@ def call_worker(typingctx, function, a, b, c, numbers, part, parts):
     return types.void(*[types.int64] * 7), codegen
 
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-
-@njit(**_OPTIONS)
+@jit()
 def _take(state, from_low):
     """Take one part of the present job: its number, or -1 if there is none to be had."""
     while True:
@@ -131,16 +131,21 @@ def _take(state, from_low):
             return high - 1
 
 
-@njit(**_OPTIONS)
+@jit()
 def _work(state, part):
     job = state + 8 * JOB
     call_worker(_load(job), _load(job + 8), _load(job + 16), _load(job + 24), _load(job + 32), part, _load(job + 40))
     _add(state + 8 * DONE, 1)
 
 
-@cfunc(types.int64(types.int64), **_OPTIONS)
-def _worker(state):
-    """The life of a worker thread; a ticket below 0 ends it."""
+@functools.cache
+def _worker():
+    """The address of the life of a worker thread."""
+    return address(types.int64(types.int64))(_live)
+
+
+def _live(state):
+    """Take parts, spin, sleep; a ticket below 0 ends it."""
     idle = 0
     while True:
         part = _take(state, False)
@@ -162,13 +167,13 @@ def _worker(state):
         idle = 0
 
 
-@njit(**_OPTIONS)
+@jit()
 def seize(state):
     """Take the pool: 0, or 1 if somebody has it."""
     return _swap(state + 8 * BUSY, 1)
 
 
-@njit(**_OPTIONS)
+@jit()
 def start_job(state, worker, a, b, c, numbers, parts):
     """worker(a, b, c, numbers, part, parts) for all parts, by this thread and those of the pool; returns when done."""
     a_base, b_base, c_base, base = a.ctypes.data, b.ctypes.data, c.ctypes.data, numbers.ctypes.data
@@ -223,7 +228,7 @@ class Pool:
             create = _libc("pthread_create", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
             while len(self.handles) < workers:
                 handle = ctypes.c_size_t()
-                if create(ctypes.addressof(handle), None, _worker.address, self.state):
+                if create(ctypes.addressof(handle), None, _worker()[1], self.state):
                     return
                 self.handles.append(handle.value)
 
