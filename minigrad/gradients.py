@@ -73,7 +73,7 @@ class ArrayRules(autograd.Rules):
 
     def __init__(self, backend: Backend):
         super().__init__(backend.F, graph=False)
-        self.array, self.backend = backend.array, backend
+        self.array, self.backend, self.faster = backend.array, backend, backend.rules
 
 
 class TensorRules(ArrayRules):

@@ -1,5 +1,6 @@
 """Choosing what computes and where: flavours, registration by third parties, kernels and their dispatch."""
 
+import os
 import subprocess
 import sys
 
@@ -181,3 +182,30 @@ def test_entry_points(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(tmp_path)}
     )
     assert "<backend other>" in done.stdout, done.stderr
+
+
+def test_without_numba_the_reference_serves(tmp_path):
+    """A numba that cannot be imported: one warning that says why, and every result as before."""
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs another NumPy')\n")
+    code = """
+import warnings
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    import minigrad as mg
+    x = mg.full((400, 400), 0.5, requires_grad=True)
+    y = mg.nn.functional.softmax(mg.tanh(x @ x) * 2.0, dim=-1)
+    y.sum().backward()
+print(len(said), said[0].category.__name__, said[0].message)
+print(y.shape, round(float(y[0, 0]), 6))
+from minigrad.__main__ import main
+main(["info"])
+"""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    first, second, *rest = done.stdout.splitlines()
+    assert first.startswith(
+        "1 RuntimeWarning the kernels cannot be loaded, the NumPy reference serves: ImportError: Numba"
+    )
+    assert second == "(400, 400) 0.0025"
+    assert any(line.startswith("kernels        none, the NumPy reference serves") for line in rest)

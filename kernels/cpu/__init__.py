@@ -7,7 +7,7 @@ imported, and the kernel compiled or taken from the disk cache.
 from functools import partial
 from importlib import import_module
 
-from ...primitive import lazy_kernel
+from ...primitive import PRIMITIVES, lazy_kernel
 from . import when
 
 KERNELS = {
@@ -18,11 +18,11 @@ KERNELS = {
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
     "reduce": ("sum", "sum_to"),
     "norm": ("layer_norm", "layer_norm_backward", "batch_norm", "batch_norm_backward"),
-    "activation": (
-        *("exp", "log", "tanh", "sigmoid", "erf", "relu", "relu_backward"),
-        *("gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"),
-    ),
     "pool": ("max_pool", "max_pool_backward"),
+    "recurrent": (
+        *("lstm_sequence", "lstm_sequence_backward", "gru_sequence", "gru_sequence_backward"),
+        *("rnn_sequence", "rnn_sequence_backward"),
+    ),
 }
 
 
@@ -33,3 +33,37 @@ def _load(module: str, name: str):
 for module, names in KERNELS.items():
     for name in names:
         lazy_kernel(name, backend="numba", when=getattr(when, f"{name}_when"), load=partial(_load, module, name))
+for name, admits in when.generated(PRIMITIVES).items():
+    load = lambda name=name: _load("elementwise", "elementwise")(name)
+    lazy_kernel(name, backend="numba", when=admits, load=load)
+
+
+class Rules(dict):
+    """Gradient rule -> what to call in its place: one fused kernel for large arrays where the rule has a scalar text."""
+
+    def __missing__(self, function):
+        found = [(p, r) for p in PRIMITIVES.values() if p.inline for r in p.rules.values() if r.function is function]
+        self[function] = self._chosen(*found[0]) if found else function
+        return self[function]
+
+    def _chosen(self, p, rule):
+        function, g = rule.function, rule.needs.index("g") if "g" in rule.needs else None
+        if g is None or p.kind == "bool":
+            return function
+        kernel = None
+
+        def run(*operands):
+            nonlocal kernel
+            if operands[g].size < when.RULE_FROM:
+                return function(*operands)
+            if kernel is None:
+                try:
+                    kernel = _load("elementwise", "rule")(p.name, function, rule.needs, p.defaults)
+                except ImportError:  # no Numba: the kernels of the primitives have said so
+                    kernel = None
+                if kernel is None:  # or the rule has no scalar text
+                    self[function] = function
+                    return function(*operands)
+            return kernel(*operands)
+
+        return run

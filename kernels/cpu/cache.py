@@ -3,12 +3,12 @@
 Numba's cache keeps an index for each function, which two processes that start at once can overwrite for each other, and
 does not notice a change in a function that is inlined from another file. Here the name of a file is the digest of all
 that the machine code depends on: the source of the module and of those it imports from this folder, the values closed
-over, the types, the processor, and the versions of Python, NumPy, Numba and minigrad. A file is written beside its place
-and moved there at once; what is unreadable, cut short or altered is compiled again; a folder that cannot be written is
-only read.
+over, the types, the processor, and the versions of Python, NumPy, Numba and minigrad. A file is written beside its
+place and moved there at once; what is unreadable, cut short or altered is compiled again; a folder that cannot be
+written is only read.
 
-The folder: $MINIGRAD_CACHE_DIR, else $NUMBA_CACHE_DIR, else minigrad/kernels in the user's cache folder. It may be deleted
-at any time.
+The folder: $MINIGRAD_CACHE_DIR, else $NUMBA_CACHE_DIR, else minigrad/kernels in the user's cache folder. It may be
+deleted at any time.
 """
 
 import functools

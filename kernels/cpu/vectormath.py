@@ -10,10 +10,13 @@ Measured on half a million points against a longer type (maximum, units in the l
     function   float32   float64   method
     exp        1.0       1.0       x = n ln 2 + r, polynomial in r, scaled by 2**n in two steps (Cody and Waite 1980)
     log        0.8       0.8       x = 2**n m, polynomial in m - 1 (float32), in (m-1)/(m+1) (float64, as in fdlibm)
-    tanh       4.4       1.3       rational 13/6 (float32, as in Eigen); odd polynomial below 0.625, else 1 - 2/(e**2x
-    + 1) erf        5.5       3.0       rational 13/8 (float32, as in Eigen); odd polynomial below 1, else 1 -
-    e**(-x*x) q(x)/x sigmoid    2.1       2.2       1 / (1 + e) or e / (1 + e) with e = exp(-|x|), which cannot
-    overflow
+    tanh       4.4       1.3       rational 13/6 (float32, as in Eigen); odd polynomial below 0.625,
+                                   else 1 - 2/(e**2x + 1)
+    erf        5.5       3.0       rational 13/8 (float32, as in Eigen); odd polynomial below 1,
+                                   else 1 - e**(-x*x) q(x)/x
+    sigmoid    2.1       2.2       1 / (1 + e) or e / (1 + e) with e = exp(-|x|), which cannot overflow
+    log1p      1.5       1.5       ln u + (x - (u - 1)) / u with u = 1 + x
+    expm1      2.7       2.6       (u - 1) (x / ln u) with u = e**x, by Kahan
 
 The coefficients not named after a source are Chebyshev fits made with mpmath.chebyfit at 40 digits.
 """
@@ -51,18 +54,32 @@ float_of = _bitcast(
 )
 
 
+def _extreme(name):
+    """llvm.maximum or llvm.minimum. NaN if either is NaN; unlike `x if x > y else y` it vectorises as a reduction."""
+
+    def extreme(typingctx, x, y):
+        def codegen(context, builder, signature, arguments):
+            kind = arguments[0].type
+            function = ir.FunctionType(kind, [kind] * 2)
+            return builder.call(
+                cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.f{x.bitwidth}"), arguments
+            )
+
+        return (x(x, x), codegen) if x == y and isinstance(x, types.Float) else None
+
+    extreme.__name__ = extreme.__qualname__ = name
+    return intrinsic(extreme)
+
+
+maximum, minimum = _extreme("maximum"), _extreme("minimum")
+
+
 @intrinsic
-def maximum(typingctx, x, y):
-    """llvm.maximum: the larger, NaN if either is NaN. Unlike `x if x > y else y` it vectorises as a reduction."""
-
-    def codegen(context, builder, signature, arguments):
-        kind = arguments[0].type
-        name = f"llvm.maximum.f{x.bitwidth}"
-        return builder.call(
-            cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 2), name), arguments
-        )
-
-    return (x(x, x), codegen) if x == y and isinstance(x, types.Float) else None
+def where(typingctx, condition, x, y):
+    """x if the condition holds, else y, both computed: a select, which no branch keeps from vectorising."""
+    if x != y or not isinstance(condition, types.Boolean):
+        return None
+    return x(condition, x, y), lambda context, builder, signature, arguments: builder.select(*arguments)
 
 
 def _by_type(name, single, double):
@@ -200,7 +217,10 @@ def _tanh4(x):
     q = q * z + F4(1.18534705686654e-04)
     q = q * z + F4(2.26843463243900e-03)
     q = q * z + F4(4.89352518554385e-03)
-    return x if abs(x) < F4(4e-4) else bounded * p / q
+    y = bounded * p / q
+    y = x if abs(x) < F4(4e-4) else y
+    y = F4(1.0) if x > F4(9.02) else y  # not 1 - 6e-8: 1 - tanh must vanish
+    return F4(-1.0) if x < F4(-9.02) else y
 
 
 def _tanh8(x):
@@ -299,10 +319,64 @@ def _sigmoid8(x):
 
 
 _exp = exp = _by_type("exp", _exp4, _exp8)
-log = _by_type("log", _log4, _log8)
+_log = log = _by_type("log", _log4, _log8)
 tanh = _by_type("tanh", _tanh4, _tanh8)
 erf = _by_type("erf", _erf4, _erf8)
 sigmoid = _by_type("sigmoid", _sigmoid4, _sigmoid8)
+
+
+def _log1p4(x):
+    u = F4(1.0) + x
+    y = _log(u) + (x - (u - F4(1.0))) / u  # what the sum lost, to first order
+    y = u if u == F4(math.inf) else y
+    y = F4(-math.inf) if u == F4(0.0) else y
+    return x if x == F4(0.0) else y
+
+
+def _log1p8(x):
+    """ln(1 + x)."""
+    u = 1.0 + x
+    y = _log(u) + (x - (u - 1.0)) / u
+    y = u if u == math.inf else y
+    y = -math.inf if u == 0.0 else y
+    return x if x == 0.0 else y
+
+
+def _expm14(x):
+    u = _exp(x)
+    below = u - F4(1.0)
+    y = below * (x / _log(u))  # the rounding of u cancels: u - 1 and ln u are off by the same factor
+    y = u if u == F4(math.inf) else y
+    y = F4(-1.0) if below == F4(-1.0) else y
+    return x if u == F4(1.0) else y
+
+
+def _expm18(x):
+    """e**x - 1. Kahan's quotient, see Higham 2002, Accuracy and Stability of Numerical Algorithms, 1.14.1."""
+    u = _exp(x)
+    below = u - 1.0
+    y = below * (x / _log(u))
+    y = u if u == math.inf else y
+    y = -1.0 if below == -1.0 else y
+    return x if u == 1.0 else y
+
+
+def _sign4(x):
+    y = F4(1.0) if x > F4(0.0) else x
+    y = F4(-1.0) if x < F4(0.0) else y
+    return F4(0.0) if x == F4(0.0) else y
+
+
+def _sign8(x):
+    """-1, 0 or 1; NaN stays."""
+    y = 1.0 if x > 0.0 else x
+    y = -1.0 if x < 0.0 else y
+    return 0.0 if x == 0.0 else y
+
+
+log1p = _by_type("log1p", _log1p4, _log1p8)
+expm1 = _by_type("expm1", _expm14, _expm18)
+sign = _by_type("sign", _sign4, _sign8)
 
 
 def _normal_cdf4(x, e):

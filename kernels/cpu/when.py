@@ -6,7 +6,9 @@ NumPy is as fast; the sizes are elements or multiplications, measured on two cor
 the reference.
 """
 
+import functools
 import math
+import re
 
 import numpy as np
 
@@ -63,37 +65,111 @@ def convolution_weight_when(x, g, *, size, stride, padding, dilation, groups):
     return x.ndim == 4 and x.dtype == g.dtype and x.dtype in FLOATS and x.size * g.shape[1] > _CONVOLUTION_FROM
 
 
-# ---- one array -------------------------------------------------------------------------------------------------------
-def _floats_from(size):
-    def when(x):
+# ---- elementwise -----------------------------------------------------------------------------------------------------
+# What a scalar text may call, see elementwise.py.
+_ONE_PASS = {"abs", "maximum", "minimum", "sign", "sqrt", "where", "relu", "relu_backward"}
+_VECTOR_IN_NUMPY = {"exp", "log", "tanh"}
+LEAVES = _ONE_PASS | _VECTOR_IN_NUMPY | {"erf", "expm1", "log1p", "sigmoid"}
+LEAVES |= {"gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"}
+# Elements from which the kernel wins: several NumPy passes as soon as its call is paid; NumPy's vector code for exp,
+# log and tanh when the second thread pays; one pass over memory later still.
+_SEVERAL_FROM, _VECTOR_FROM, _ONE_FROM = 1_024, 16_384, 131_072
+RULE_FROM = 4_096
+_RUN = 32  # the shortest run that pays where shapes broadcast
+
+
+def generated(primitives):
+    """{name: predicate} of the elementwise primitives whose texts are made of `LEAVES` and of other such texts."""
+    known, found, before = set(LEAVES), {}, -1
+    while len(found) > before:  # a text may call one that is declared later
+        before = len(found)
+        for name, p in primitives.items():
+            if not p.inline or p.kind == "bool" or len(p.inputs) > 2 or name in found or name == "positive":
+                continue
+            called = set(re.findall(r"(\w+)\(", p.inline))
+            if not called <= known or re.search(r"//|%|<<|>>|[&|~^]", p.inline):
+                continue
+            known.add(name)
+            passes = len(re.findall(r"\w+\(|[-+*/]", p.inline))
+            if called & (LEAVES - _ONE_PASS - _VECTOR_IN_NUMPY) or passes > 1:
+                smallest = _SEVERAL_FROM
+            else:
+                smallest = _VECTOR_FROM if called & _VECTOR_IN_NUMPY else _ONE_FROM
+            found[name] = (_unary_from if len(p.inputs) == 1 else _binary_from)(smallest)
+    return found
+
+
+def _unary_from(size):
+    def when(x, **_):
         return x.size >= size and x.dtype in FLOATS
 
-    when.smallest = size
+    when.smallest, when.checks_shapes = size, True
     return when
 
 
-# NumPy's own loops for these are vector code: the second thread is the gain.
-exp_when = log_when = tanh_when = relu_when = _floats_from(16_384)
-# Several NumPy passes, or none: the kernel wins as soon as its call is paid.
-sigmoid_when, erf_when = _floats_from(1_024), _floats_from(512)
+def _binary_from(size):
+    def when(a, b, **_):
+        kind = type(b)
+        if kind is float or kind is int:
+            return a.size >= size and a.dtype in FLOATS
+        kind = type(a)
+        if kind is float or kind is int:
+            return b.size >= size and b.dtype in FLOATS
+        if (a.size < size and b.size < size) or a.dtype != b.dtype or a.dtype not in FLOATS:
+            return False
+        found = segments(a.shape, b.shape)
+        return found is not None and found[1] >= _RUN
+
+    when.checks_shapes = True
+    return when
 
 
-def gelu_when(x, *, approximate="none"):
-    """Refused: fewer than 512 elements."""
-    return x.size >= 512 and x.dtype in FLOATS
+def as_operand(x, dtype):
+    """A Python number as an array of the other operand's type."""
+    return x if isinstance(x, np.ndarray) else np.array(x, dtype)
 
 
-def gelu_backward_when(g, x, *, approximate="none"):
-    """Refused: fewer than 512 elements, g of another shape (to be broadcast) or type."""
-    return x.size >= 512 and g.shape == x.shape and g.dtype == x.dtype and x.dtype in FLOATS
+def fits(arrays):
+    """May a rule's kernel take these: large enough, one shape and type, contiguous?"""
+    first = arrays[0]
+    if not isinstance(first, np.ndarray) or first.size < RULE_FROM or first.dtype not in FLOATS:
+        return False
+    for x in arrays:
+        if not isinstance(x, np.ndarray) or x.shape != first.shape or x.dtype != first.dtype or not x.flags.carray:
+            return False
+    return True
 
 
-def relu_backward_when(x, dy):
-    """Refused: fewer than 8192 elements, dy of another shape or type."""
-    return x.size >= 8_192 and dy.shape == x.shape and dy.dtype == x.dtype and x.dtype in FLOATS
+@functools.lru_cache(maxsize=1024)
+def segments(a, b):
+    """How two shapes broadcast: (shape, run, and for each of the two: step, shift, count), or None.
 
-
-gelu_tanh_when, gelu_tanh_backward_when = gelu_when, gelu_backward_when
+    The output is runs of `run` elements, in which an input is contiguous (step 1) or constant (step 0); where run
+    number s begins in it: s * shift % count.
+    """
+    ndim = max(len(a), len(b))
+    a, b = (1,) * (ndim - len(a)) + a, (1,) * (ndim - len(b)) + b
+    shape = tuple(m if n == 1 else n for m, n in zip(a, b, strict=True))
+    if any(m not in (1, k) or n not in (1, k) for m, n, k in zip(a, b, shape, strict=True)):
+        return None
+    size = math.prod(shape)
+    whole = math.prod(a) == size, math.prod(b) == size
+    if not any(whole) or size == 0:
+        return None  # both are repeated: a product of two ranges
+    if all(whole):
+        return shape, size, 1, 0, 1, 1, 0, 1
+    short = b if whole[0] else a
+    axes = [i for i, n in enumerate(short) if n > 1]
+    if not axes:
+        run, read = size, (0, 0, 1)
+    elif short[axes[0] :] == shape[axes[0] :]:  # the last axes: a row
+        run, read = math.prod(short), (1, 0, 1)
+    elif short[axes[0] : axes[-1] + 1] == shape[axes[0] : axes[-1] + 1]:  # axes in the middle or first: channels
+        run, read = math.prod(shape[axes[-1] + 1 :]), (0, 1, math.prod(short))
+    else:
+        return None
+    along = (1, run, size)
+    return (shape, run, *along, *read) if whole[0] else (shape, run, *read, *along)
 
 
 def softmax_when(x, *, axis):
@@ -214,6 +290,46 @@ def attention_backward_when(dy, q, k, v, out, log_total, mask=None, *, causal=Fa
     )
 
 
+# ---- recurrent layers ------------------------------------------------------------------------------------------------
+_SEQUENCE_FROM = 512  # numbers in all states; the reference makes some twenty calls a step
+
+
+def _sequence(x, h0, *others):
+    return x.dtype in FLOATS and h0.size * len(x) >= _SEQUENCE_FROM and all(
+        a is None or a.dtype == x.dtype for a in (h0, *others)
+    )  # fmt: skip
+
+
+def lstm_sequence_when(x, h0, c0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, **_):
+    """Refused: few numbers, several types."""
+    return _sequence(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def lstm_sequence_backward_when(dy, x, h0, c0, weight_ih, weight_hh, out, cells, gates, **_):
+    """As lstm_sequence_when."""
+    return _sequence(x, h0, dy, c0, weight_ih, weight_hh, out, cells, gates)
+
+
+def gru_sequence_when(x, h0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, **_):
+    """As lstm_sequence_when."""
+    return _sequence(x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def gru_sequence_backward_when(dy, x, h0, weight_ih, weight_hh, out, gates, **_):
+    """As lstm_sequence_when."""
+    return _sequence(x, h0, dy, weight_ih, weight_hh, out, gates)
+
+
+def rnn_sequence_when(x, h0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, **_):
+    """As lstm_sequence_when."""
+    return _sequence(x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def rnn_sequence_backward_when(dy, x, h0, weight_ih, weight_hh, out, **_):
+    """As lstm_sequence_when."""
+    return _sequence(x, h0, dy, weight_ih, weight_hh, out)
+
+
 # ---- pooling ---------------------------------------------------------------------------------------------------------
 def max_pool_when(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
     """Refused: one and three spatial axes."""
@@ -226,20 +342,3 @@ def max_pool_backward_when(dy, positions, *, spatial):
         dy.size >= 256 and dy.dtype in FLOATS and dy.shape == positions.shape and positions.dtype == np.int64
         and 0 < len(spatial) < dy.ndim
     )  # fmt: skip
-
-
-# ---- optimizers ------------------------------------------------------------------------------------------------------
-def _one_type(param, *others):
-    dtype, shape = param.dtype, param.shape
-    return dtype in FLOATS and all(a.dtype == dtype and a.shape == shape for a in others)
-
-
-def adam_step_when(param, grad, exp_avg, exp_avg_sq, **_):
-    """Refused: arrays of several types or shapes, read-only parameters."""
-    return param.flags.writeable and _one_type(param, grad, exp_avg, exp_avg_sq)
-
-
-def sgd_step_when(param, grad, momentum_buffer, **_):
-    """Refused: arrays of several types or shapes, read-only parameters."""
-    others = (grad,) if momentum_buffer is None else (grad, momentum_buffer)
-    return param.flags.writeable and _one_type(param, *others)

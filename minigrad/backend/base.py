@@ -9,6 +9,7 @@ the primitive's reference forward. Third parties register theirs with `register`
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -27,6 +28,7 @@ class Backend:
     def __init__(self, name: str, xp: Any, array: type):
         self.name, self.xp, self.array = name, xp, array
         self.F = Functions(self)
+        self.rules: dict[Callable, Callable] | None = None  # gradient rule -> a faster function that does the same
 
     def __repr__(self) -> str:
         return f"<backend {self.name}>"
@@ -90,6 +92,7 @@ class Functions:
         return self._backend.xp.ones(shape, dtype)
 
 
+BROKEN: list[str] = []  # why kernels could not be loaded
 REFUSED = (
     AttributeError,
     TypeError,
@@ -108,6 +111,7 @@ def _choosing(p: Primitive, kernels: list, fallback: Callable) -> Callable:
 
 def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -> Callable:
     kernel: Any = None
+    checked = getattr(when, "checks_shapes", False)
 
     def run(*arrays: Any, **params: Any) -> Any:
         nonlocal kernel
@@ -117,8 +121,9 @@ def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -
             admitted = False
         if not admitted:
             return otherwise(*arrays, **params)
-        p.shape(p.name, *arrays, **params)  # compiled kernels check no bounds: this does
-        kernel = kernel or load()
+        if not checked:
+            p.shape(p.name, *arrays, **params)  # compiled kernels check no bounds: this does
+        kernel = kernel or _loaded(p, load, otherwise)
         with POOL:
             return kernel(*arrays, **params)
 
@@ -134,6 +139,18 @@ def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -
         return otherwise(x) if small else run(x)
 
     return run_unary
+
+
+def _loaded(p: Primitive, load: Callable, otherwise: Callable) -> Callable:
+    """The kernel; where it cannot be loaded (no Numba, or a broken one) the reference, with one warning."""
+    try:
+        return load()
+    except Exception as error:
+        message = f"the kernels cannot be loaded, the NumPy reference serves: {type(error).__name__}: {error}"
+        if message not in BROKEN:
+            BROKEN.append(message)
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return otherwise
 
 
 # ---- registry ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Nothing here imports Numba: the table in ``minigrad.kernels.cpu`` names the kern
 admits imports it. Small arrays never wait for a compiler.
 """
 
-from ..kernels import cpu as _cpu  # noqa: F401  registers the table of kernels
+from ..kernels import cpu  # registers the table of kernels
 from .numpy import NumpyBackend
 
 
@@ -13,3 +13,4 @@ class NumbaBackend(NumpyBackend):
 
     def __init__(self) -> None:
         super().__init__("numba")
+        self.rules = cpu.Rules()

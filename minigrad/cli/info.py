@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from pkgutil import iter_modules
 
 from .._version import __version__
 from ..backend import backend_names, get_backend
@@ -50,25 +50,12 @@ def _version(package: str) -> str:
 def _threads_and_cache() -> Iterator[str]:
     yield f"threads        {get_num_threads()} for {usable_cores()} usable cores ({VARIABLE} sets it)"
     try:
-        import numba  # noqa: F401
-    except ImportError as error:
-        yield f"kernel cache   none, the NumPy reference serves: numba is missing ({error})"
+        folder = import_module("minigrad.kernels.cpu.cache").folder()
+    except Exception as error:  # missing, or broken in some way of its own
+        yield f"kernels        none, the NumPy reference serves: {type(error).__name__}: {error}"
         return
-    folders = sorted(_cache_folders())
-    files = [file for folder in folders for pattern in ("*.nbi", "*.nbc") for file in folder.glob(pattern)]
+    files = list(folder.glob("*.nbc"))
     size = sum(file.stat().st_size for file in files)
-    where = ", ".join(map(str, folders)) or "no kernels"
-    yield f"kernel cache   {where}: {len(files)} files, {size / 1e6:.1f} MB (NUMBA_CACHE_DIR moves it)"
-
-
-def _cache_folders() -> set[Path]:
-    """Where Numba says it keeps the compiled kernels: beside their source, or per user if that is read-only."""
-    from ..kernels import cpu
-
-    folders = set()
-    for module in iter_modules(cpu.__path__, cpu.__name__ + "."):
-        for value in vars(import_module(module.name)).values():
-            path = getattr(getattr(value, "stats", None), "cache_path", None)
-            if path:
-                folders.add(Path(path))
-    return folders
+    place = folder if folder.exists() else next(p for p in folder.parents if p.exists())
+    state = "" if os.access(place, os.W_OK) else ", read-only: nothing new is kept"
+    yield f"kernel cache   {folder}: {len(files)} files, {size / 1e6:.1f} MB{state} (MINIGRAD_CACHE_DIR moves it)"

@@ -210,11 +210,8 @@ class GRUCell(_Cell):
 # ---- layers ----------------------------------------------------------------------------------------------------------
 
 
-def _in_time(x: Tensor) -> list[Tensor]:
-    """(T, ...) as T steps (...). By halves, since the gradient of a piece is zeros in the shape it was cut from: T
-    pieces of the whole would cost T**2."""
-    half = x.shape[0] // 2
-    return [x[0]] if not half else _in_time(x[:half]) + _in_time(x[half:])
+def _backwards(end: str) -> bool:
+    return end.endswith("_reverse")
 
 
 class _Recurrent(Module):
@@ -271,21 +268,17 @@ class _Recurrent(Module):
         """The parameter of this layer and direction; None where the layer has no such."""
         return self.__dict__.get(f"{name}_{end}")
 
-    def _step(self, x: Tensor, state: State, end: str) -> State:
-        raise NotImplementedError(f"{type(self).__name__}: write its _step, one time step of the recurrence.")
-
     def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
         """One layer in one direction. x: (T, B, ...); returns the outputs (T, B, P) and the last state."""
-        x = ops.linear(
-            x, self._weight("weight_ih", end), self._weight("bias_ih", end)
-        )  # (T, B, G H), all steps at once
-        steps, outputs = _in_time(x), []
-        for step in reversed(steps) if end.endswith("_reverse") else steps:
-            state = self._step(step, state, end)
-            outputs.append(state[0])
-        if end.endswith("_reverse"):
-            outputs.reverse()
-        return ops.stack(*outputs, axis=0), state
+        raise NotImplementedError(f"{type(self).__name__}: write its _over_time, one layer over all steps.")
+
+    def _sequence(self, primitive: Any, x: Tensor, state: State, end: str, **options: Any) -> Tensor:
+        """The primitive of this layer and direction, with its parameters."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if self.bias else 2]
+        parameters = (self._weight(name, end) for name in names)
+        return primitive(
+            x, *state, *parameters, reverse=_backwards(end), input_gradient=x.requires_grad, **options
+        )
 
     def _run(self, x: Tensor, hx: Any) -> tuple[Tensor, State]:
         """The outputs and the last states, (L N, B, P) and (L N, B, H)."""
@@ -373,9 +366,10 @@ class RNN(_Recurrent):
         )
         self.nonlinearity = nonlinearity
 
-    def _step(self, x: Tensor, state: State, end: str) -> State:
-        weight, bias = self._weight("weight_hh", end), self._weight("bias_hh", end)
-        return _rnn_step(x, state, weight, bias, _nonlinearity("RNN", self.nonlinearity))
+    def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
+        _nonlinearity("RNN", self.nonlinearity)
+        y = self._sequence(ops.rnn_sequence, x, state, end, relu=self.nonlinearity == "relu")
+        return y, (y[0 if _backwards(end) else -1],)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, (h,) = self._run(input, hx)
@@ -417,9 +411,27 @@ class LSTM(_Recurrent):
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype
         )
 
-    def _step(self, x: Tensor, state: State, end: str) -> State:
-        weight, bias, projection = (self._weight(name, end) for name in ("weight_hh", "bias_hh", "weight_hr"))
-        return _lstm_step(x, state, weight, bias, projection)
+    def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
+        if self.proj_size:
+            return self._projected(x, state, end)
+        y = self._sequence(ops.lstm_sequence, x, state, end)  # (T + 1, B, H), the last c behind
+        return y[:-1], (y[0 if _backwards(end) else -2], y[-1])
+
+    def _projected(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
+        """As _over_time with h_t = W_hr m_t, m_t = s(o) tanh(c_t). Since W_hh h_t = (W_hh W_hr) m_t, it is the same
+        recurrence in m, from m_0 = 0, with h_0 as a further input of the first step."""
+        h, c = state
+        parameters = ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh")
+        w_ih, w_hh, w_hr, *biases = (self._weight(name, end) for name in parameters)
+        reverse = _backwards(end)
+        first, later = ops.expand_dims(h, axis=0), _zeros(x, x.shape[0] - 1, *h.shape)
+        x = ops.concat(x, ops.concat(*((later, first) if reverse else (first, later)), axis=0), axis=-1)  # (T, B, I + P)
+        weights = ops.concat(w_ih, w_hh, axis=1), w_hh @ w_hr  # (4 H, I + P), (4 H, H)
+        y = ops.lstm_sequence(
+            x, ops.zeros_like(c), c, *weights, *biases, reverse=reverse, input_gradient=x.requires_grad
+        )  # (T + 1, B, H), the last c behind
+        hs = ops.linear(y[:-1], w_hr)  # (T, B, P)
+        return hs, (hs[0 if reverse else -1], y[-1])
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         y, (h, c) = self._run(input, hx)
@@ -458,8 +470,9 @@ class GRU(_Recurrent):
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
         )
 
-    def _step(self, x: Tensor, state: State, end: str) -> State:
-        return _gru_step(x, state, self._weight("weight_hh", end), self._weight("bias_hh", end))
+    def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
+        y = self._sequence(ops.gru_sequence, x, state, end)
+        return y, (y[0 if _backwards(end) else -1],)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, (h,) = self._run(input, hx)

@@ -5,6 +5,7 @@ from . import elementwise as elementwise
 from . import indexing as indexing
 from . import linalg as linalg
 from . import nn as nn
+from . import recurrent as recurrent
 from . import reduce as reduce
 from . import shape as shape
 from . import special as special

@@ -1,0 +1,160 @@
+"""Generated elementwise kernels and fused gradient rules: the NumPy reference's numbers, at every way to broadcast."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+pytest.importorskip("numba")
+
+from minigrad.kernels.cpu import elementwise, when
+
+from minigrad.backend import get_backend
+from minigrad.primitive import PRIMITIVES
+
+GENERATED = list(when.generated(PRIMITIVES))
+SPECIAL = np.array(
+    [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1e-30, 3.0, -3.0, 88.5, -88.5, 104.0, -104.0, 1e30]
+)
+
+
+def both(f):
+    """f() under the reference and under the kernels."""
+    with np.errstate(all="ignore"):
+        results = []
+        for backend in ("numpy", "numba"):
+            with mg.use_backend(backend):
+                results.append(f())
+    return results
+
+
+def test_the_family_is_there():
+    """Not by chance none: the ops whose text is made of vector functions."""
+    assert {"add", "multiply", "silu", "softplus", "gelu_tanh_backward", "mish", "expm1", "leaky_relu"} <= set(
+        GENERATED
+    )
+    assert not {"positive", "floor_divide", "equal", "where", "sin", "power"} & set(GENERATED)
+
+
+@pytest.mark.parametrize("name", [n for n in GENERATED if len(PRIMITIVES[n].inputs) == 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_special_values(name, dtype):
+    x = np.tile(SPECIAL.astype(dtype), 10_000)  # above every threshold
+    expected, found = both(lambda: mg.apply(PRIMITIVES[name], mg.tensor(x)).numpy())
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=1e-6 if name.startswith("gelu") else 1e-38)
+
+
+SHAPES = [
+    ((300, 500), (300, 500)),
+    ((300, 500), ()),
+    ((), (300, 500)),
+    ((300, 500), (1, 1)),
+    ((300, 500), (500,)),
+    ((500,), (300, 500)),
+    ((20, 30, 16, 16), (30, 1, 1)),
+    ((20, 30, 16, 16), (20, 1, 1, 1)),
+    ((20, 30, 16, 16), (20, 30, 1, 1)),
+    ((1, 30, 1, 1), (20, 30, 16, 16)),
+    ((20, 30, 16, 16), (16, 16)),
+    ((20, 30, 16, 16), (30, 16, 16)),
+    ((20, 30, 16, 16), (20, 1, 16, 16)),  # refused: the reference serves
+    ((400, 1), (1, 500)),  # refused
+    ((100_000, 3), (3,)),  # refused: short runs
+]
+
+
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ["subtract", "divide", "maximum"])
+def test_broadcasting(shapes, name):
+    rng = np.random.default_rng(0)
+    a, b = (rng.uniform(0.5, 2, s) for s in shapes)
+    expected, found = both(lambda: mg.apply(PRIMITIVES[name], mg.tensor(a), mg.tensor(b)).numpy())
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_segments_say_where_each_input_is_read():
+    rng = np.random.default_rng(0)
+    for a_shape, b_shape in SHAPES:
+        found = when.segments(a_shape, b_shape)
+        if found is None:
+            continue
+        shape, run, *reads = found
+        assert shape == np.broadcast_shapes(a_shape, b_shape)
+        i = np.arange(np.prod(shape))
+        for given, (step, shift, count) in zip((a_shape, b_shape), (reads[:3], reads[3:]), strict=True):
+            x = rng.random(given)
+            read = x.reshape(-1)[i // run * shift % count + i % run * step]
+            np.testing.assert_array_equal(read.reshape(shape), np.broadcast_to(x, shape))
+
+
+def test_numbers_and_strides():
+    x = np.random.default_rng(0).uniform(0.5, 2, (700, 900))
+    t = mg.tensor(x)
+    for f in (lambda: t * 2, lambda: 1 / t, lambda: t - 1.5, lambda: t.mT / t.mT, lambda: t[::2, ::3] + t[1::2, ::3]):
+        expected, found = both(lambda f=f: f().numpy())
+        np.testing.assert_array_equal(found, expected)
+    half = mg.tensor(x.astype(np.float32))
+    expected, found = both(lambda: (half * t).numpy())
+    assert found.dtype == expected.dtype == np.float64
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("leaky_relu", {"negative_slope": 0.2}), ("elu", {"alpha": 0.7}), ("hardtanh", {"min_val": -0.3, "max_val": 2.0})],
+)
+def test_keyword_numbers_reach_the_kernel_and_its_rule(name, params):
+    x = np.random.default_rng(0).standard_normal(50_000)
+
+    def run():
+        t = mg.tensor(x, requires_grad=True)
+        y = mg.apply(PRIMITIVES[name], t, **params)
+        y.backward(mg.tensor(np.cos(x)))
+        return np.stack([y.numpy(), t.grad.numpy()])
+
+    expected, found = both(run)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "silu", "softsign", "multiply", "sqrt", "exp", "softplus"])
+def test_rules_are_one_kernel(name):
+    """The fused rule is really taken, and gives the rule's numbers, NaN and infinity included."""
+    p = PRIMITIVES[name]
+    rules = {r.function: r for r in p.rules.values()}
+    for function, rule in rules.items():
+        kernel = elementwise.rule(name, function, rule.needs, p.defaults)
+        assert kernel is not None
+        rng = np.random.default_rng(0)
+        operands = [get_backend("numpy").F if n == "F" else rng.uniform(0.1, 3, (100, 101)) for n in rule.needs]
+        for x in operands:
+            if isinstance(x, np.ndarray):
+                x[0, :4] = 0.0, np.inf, np.nan, 1e-300
+        with np.errstate(all="ignore"):
+            expected = function(*operands)
+        np.testing.assert_allclose(kernel(*operands), expected, rtol=1e-13, atol=1e-15)
+        chosen = get_backend("numba").rules[function]
+        assert chosen is not function
+
+
+def test_a_rule_that_looks_at_its_operands_stays():
+    power = PRIMITIVES["power"]
+    assert elementwise.rule("power", power.rules["a"].function, power.rules["a"].needs, {}) is None
+    add = PRIMITIVES["add"]
+    assert elementwise.rule("add", add.rules["a"].function, add.rules["a"].needs, {}) is None  # g itself: nothing to do
+
+
+def test_results_do_not_depend_on_the_threads():
+    x = mg.tensor(np.random.default_rng(0).standard_normal(300_001).astype(np.float32))
+    before = mg.get_num_threads()
+    try:
+        found = []
+        for n in (1, 2, 3):
+            mg.set_num_threads(n)
+            found.append(mg.nn.functional.silu(x).numpy())
+    finally:
+        mg.set_num_threads(before)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
