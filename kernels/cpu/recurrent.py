@@ -6,12 +6,12 @@ in loops over so few arrays that LLVM can prove them apart and vectorise. Backwa
 few steps only: while they are in cache they give dh, dx, and what they add to the gradients of the weights and biases.
 So only the gates, the states and the input pass through memory.
 
-Each row is computed alone, by one chain of fused multiply-adds an element: outputs and the gradients of input and states
-do not depend on the number of threads. The gradients of weights and biases are sums over rows, one a thread, added in
-order: they may differ in rounding between numbers of threads.
+Each row is computed alone, by one chain of fused multiply-adds an element: outputs and the gradients of input and
+states do not depend on the number of threads. The gradients of weights and biases are sums over rows, one a
+thread, added in order: they may differ in rounding between numbers of threads.
 
-The four networks differ in the loops over a row alone. Their gates stand side by side in C columns: i, f, g, o; or r, z,
-n, q; or h itself.
+The four networks differ in the loops over a row alone. Their gates stand side by side in C columns: i, f, g, o; or
+r, z, n, q; or h itself.
 """
 
 import numpy as np
@@ -441,9 +441,7 @@ def _sum(bias_ih, bias_hh):
     return bias_hh if bias_ih is None else bias_ih if bias_hh is None else bias_ih + bias_hh
 
 
-def lstm_sequence(
-    x, h0, c0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, *, reverse=False, input_gradient=True
-):
+def lstm_sequence(x, h0, c0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, *, reverse=False, input_gradient=True):
     """The h_t and the last c (T + 1, B, H), the cells (T, B, H) and the gates (T, B, 4 H)."""
     bias, (c0,) = _sum(bias_ih, bias_hh), _ready(c0)
     y, cells, gates = _run_forward(LSTM, x, h0, c0, weight_ih, weight_hh, bias, len(x) + 1, 4, reverse)
@@ -492,9 +490,7 @@ def rnn_sequence(
     )[0]  # fmt: skip
 
 
-def rnn_sequence_backward(
-    dy, x, h0, weight_ih, weight_hh, out, *, relu=False, reverse=False, input_gradient=True
-):
+def rnn_sequence_backward(dy, x, h0, weight_ih, weight_hh, out, *, relu=False, reverse=False, input_gradient=True):
     """The gradients of rnn_sequence for x, h0, weight_ih, weight_hh and either bias."""
     network = RELU if relu else TANH
     return _run_backward(

@@ -13,7 +13,7 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from ...threads import get_num_threads
-from . import workers
+from . import memory, workers
 from .cache import address, jit
 from .workers import MOST_PARTS, call_worker, start_job
 
@@ -55,6 +55,7 @@ def compiled(make):
     return lambda dtype: compile_for(dtype)[1]
 
 
+memory.keep()
 _pool = workers.Pool() if workers.AVAILABLE else None
 
 

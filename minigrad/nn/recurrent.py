@@ -34,12 +34,11 @@ def _rnn_step(x: Tensor, state: State, weight: Tensor, bias: Any, activation: An
     return (activation(x + ops.linear(state[0], weight, bias)),)
 
 
-def _lstm_step(x: Tensor, state: State, weight: Tensor, bias: Any, projection: Any = None) -> State:
+def _lstm_step(x: Tensor, state: State, weight: Tensor, bias: Any) -> State:
     h, c = state
     i, f, g, o = _gates(x + ops.linear(h, weight, bias), 4)  # (B, H) each
     c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-    h = ops.sigmoid(o) * ops.tanh(c)
-    return h if projection is None else ops.linear(h, projection), c  # (B, P), (B, H)
+    return ops.sigmoid(o) * ops.tanh(c), c  # (B, H) each
 
 
 def _gru_step(x: Tensor, state: State, weight: Tensor, bias: Any) -> State:
@@ -276,9 +275,7 @@ class _Recurrent(Module):
         """The primitive of this layer and direction, with its parameters."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if self.bias else 2]
         parameters = (self._weight(name, end) for name in names)
-        return primitive(
-            x, *state, *parameters, reverse=_backwards(end), input_gradient=x.requires_grad, **options
-        )
+        return primitive(x, *state, *parameters, reverse=_backwards(end), input_gradient=x.requires_grad, **options)
 
     def _run(self, x: Tensor, hx: Any) -> tuple[Tensor, State]:
         """The outputs and the last states, (L N, B, P) and (L N, B, H)."""
@@ -425,7 +422,8 @@ class LSTM(_Recurrent):
         w_ih, w_hh, w_hr, *biases = (self._weight(name, end) for name in parameters)
         reverse = _backwards(end)
         first, later = ops.expand_dims(h, axis=0), _zeros(x, x.shape[0] - 1, *h.shape)
-        x = ops.concat(x, ops.concat(*((later, first) if reverse else (first, later)), axis=0), axis=-1)  # (T, B, I + P)
+        start = ops.concat(*((later, first) if reverse else (first, later)), axis=0)  # (T, B, P)
+        x = ops.concat(x, start, axis=-1)  # (T, B, I + P)
         weights = ops.concat(w_ih, w_hh, axis=1), w_hh @ w_hr  # (4 H, I + P), (4 H, H)
         y = ops.lstm_sequence(
             x, ops.zeros_like(c), c, *weights, *biases, reverse=reverse, input_gradient=x.requires_grad

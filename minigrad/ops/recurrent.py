@@ -74,9 +74,7 @@ def _input_gradient(F, x, ds, weight_ih, wanted):
 
 
 # ---- LSTM ----------------------------------------------------------------------------------------------------------
-def _lstm_shape(
-    op, x, h0, c0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, *, reverse=False, input_gradient=True
-):
+def _lstm_shape(op, x, h0, c0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, *, reverse=False, input_gradient=True):
     t, b, h = _checked(op, 4, x, (h0, c0), weight_ih, weight_hh, bias_ih, bias_hh)
     return Spec((t + 1, b, h), result_dtype("float", x, h0, c0, weight_ih, weight_hh))
 
@@ -218,8 +216,8 @@ def _gru_backward_shape(op, dy, x, h0, weight_ih, weight_hh, out, gates, *, reve
     ),
 )
 def gru_sequence_backward(F, dy, x, h0, weight_ih, weight_hh, out, gates, *, reverse=False, input_gradient=True):
-    """The gradients of gru_sequence for x, h0, weight_ih, weight_hh, bias_ih and bias_hh, from out and the gates r, z, n, q
-    (T, B, 4 H). Against the order of the recurrence:
+    """The gradients of gru_sequence for x, h0, weight_ih, weight_hh, bias_ih and bias_hh, from out and the gates r, z,
+    n, q (T, B, 4 H). Against the order of the recurrence:
         dh = dy_t + z_(t+1) dh_(t+1) + W_hh.T da_(t+1),  dn = dh (1 - z) (1 - n**2)
         ds_t = (dn q r (1 - r), dh (h_(t-1) - n) z (1 - z), dn),  da_t = the same with dn r for dn"""
     dh, ds, das = F.zeros_like(h0), [], []
@@ -290,9 +288,7 @@ def _rnn_backward_shape(op, dy, x, h0, weight_ih, weight_hh, out, *, relu=False,
         case((2, 4, 3), (2, 4, 1), (4, 3), (3, 1), (3, 3), (2, 4, 3), relu=True, reverse=True),
     ),
 )
-def rnn_sequence_backward(
-    F, dy, x, h0, weight_ih, weight_hh, out, *, relu=False, reverse=False, input_gradient=True
-):
+def rnn_sequence_backward(F, dy, x, h0, weight_ih, weight_hh, out, *, relu=False, reverse=False, input_gradient=True):
     """The gradients of rnn_sequence for x, h0, weight_ih, weight_hh and either bias, from out. Against the order of the
     recurrence: dh = dy_t + W_hh.T ds_(t+1), ds_t = dh (1 - h_t**2), or dh where h_t > 0."""
     dh, ds = F.zeros_like(h0), []
