@@ -13,6 +13,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --editable
 RUN_OPTIONS ?=
+BENCH_OPTIONS ?=
+SUITES ?= overhead ops kernels train cold
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -22,7 +24,7 @@ help:
 	@echo "make demo            install, and train a network on handwritten digits"
 	@echo "make test            lint, types, tests (PARITY=1: compared with PyTorch too)"
 	@echo "make lint | types    one of them"
-	@echo "make bench           the benchmarks"
+	@echo "make bench           all benchmarks, and the README's tables of them (SUITES=train: one of them)"
 	@echo "make clean           remove the environment, caches and runs"
 
 demo: $(VENV)/.train
@@ -40,11 +42,15 @@ types: $(VENV)/.dev
 
 parity: $(VENV)/.parity
 
-bench: $(VENV)/.train
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/.bench
+	@mkdir -p benchmarks/results
+	@for suite in $(SUITES); do \
+		$(BIN)/minigrad bench $$suite $(BENCH_OPTIONS) --json benchmarks/results/$$suite.json \
+			--png benchmarks/results/$$suite.png || exit 1; done
+	@$(BIN)/python -m minigrad.benchmarks.table
 
 # Each stamp says which extra is installed. It is renewed when pyproject.toml changes.
-$(VENV)/.train $(VENV)/.dev $(VENV)/.parity: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.train $(VENV)/.dev $(VENV)/.parity $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@echo "installing minigrad[$*] into $(VENV)"
 	@$(INSTALL) '.[$*]'
 	@touch $@

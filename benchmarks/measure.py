@@ -1,110 +1,177 @@
-"""Interleaved timing: the contenders take turns in one process, so that a drifting machine slows all of them alike."""
+"""How times are taken: every contender in a process of its own, the processes taking turns.
+
+Thread pools of different libraries in one process slow each other down, hence a process each; a machine drifts, hence
+turns: in every round each contender runs for a fraction of a second, warm, and figures are medians over the rounds.
+A ratio is the median of the ratios round by round, so that a slow minute cancels.
+
+The two sides talk in lines of JSON: `Worker` here, `worker.serve` in the process.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import importlib.metadata
+import datetime
+import json
+import os
 import platform
-import statistics
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import MinigradError
+from ..threads import get_num_threads
+from . import contenders
 
 
-def interleaved(
-    contenders: dict[str, Callable[[], object]], *, rounds: int = 15, seconds: float = 0.05
-) -> dict[str, float]:
-    """Median seconds per call of each contender, warm; each turn repeats the call for about `seconds`."""
-    calls = {}
-    for name, f in contenders.items():
-        f()  # compile, allocate
-        f()
-        start = time.perf_counter()
-        f()
-        calls[name] = max(1, int(seconds / max(time.perf_counter() - start, 1e-9)))
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, f in contenders.items():
-                n = calls[name]
-                start = time.perf_counter()
-                for _ in range(n):
-                    f()
-                times[name].append((time.perf_counter() - start) / n)
-    finally:
-        gc.enable()
-    return {name: statistics.median(t) for name, t in times.items()}
+class WorkerError(MinigradError, RuntimeError):
+    """A contender failed or its process ended: the message says how, in a line."""
 
 
 class Worker:
-    """A contender in a process of its own: thread pools of different libraries in one process slow each other down.
+    """The process of one contender of one suite."""
 
-    The script is run with ``--worker NAME`` and must call `serve` with the contender.
-    """
+    def __init__(self, suite: str, contender: str, environment: dict[str, str] | None = None):
+        self.suite, self.contender, self.environment = suite, contender, {**os.environ, **(environment or {})}
+        self.process: subprocess.Popen | None = None
 
-    def __init__(self, script: str, name: str):
-        command = [sys.executable, script, "--worker", name]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def start(self) -> None:
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process
+        # a session of its own: Ctrl-C reaches the parent alone, which then ends the workers
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "minigrad.benchmarks.worker", self.suite, self.contender],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=self.environment,
+            start_new_session=True,
+        )  # fmt: skip
 
-    def turn(self, seconds: float) -> float:
-        """Seconds per call, over one turn of about `seconds`."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(seconds, file=self.process.stdin, flush=True)
-        return float(self.process.stdout.readline())
+    def ask(self, **question: Any) -> dict:
+        """The worker's answer to one question. Raises WorkerError if it has none; the next question starts it anew."""
+        if self.process is None:
+            self.start()
+        assert self.process is not None and self.process.stdin is not None and self.process.stdout is not None
+        try:
+            print(json.dumps(question), file=self.process.stdin, flush=True)
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise WorkerError(self.ended())
+        answer = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer
+
+    def ended(self) -> str:
+        """How the process ended, with the last line it wrote."""
+        assert self.process is not None
+        code = self.process.wait()
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        self.errors.seek(0)
+        said = self.errors.read().strip().splitlines()
+        self.close()
+        return f"its process was {how}" + (f": {said[-1].strip()}" if said else "")
 
     def close(self) -> None:
+        if self.process is None:
+            return
         assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        try:
+            self.process.stdin.close()
+            self.process.wait(timeout=1)
+        except (subprocess.TimeoutExpired, BrokenPipeError):
+            self.process.kill()
+            self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.errors.close()
+        self.process = None
 
 
-def serve(f: Callable[[], object]) -> None:
-    """The loop of a worker: one timed turn per line on standard input."""
-    for _ in range(20):  # compile, allocate, warm up
-        f()
-    for line in sys.stdin:
-        end = time.perf_counter() + float(line)
-        start, n = time.perf_counter(), 0
-        while time.perf_counter() < end:
-            f()
-            n += 1
-        print((time.perf_counter() - start) / n, flush=True)
+def measure(
+    workers: dict[str, Any], row: str, *, rounds: int, seconds: float, tolerance: float, warm: bool = True
+) -> dict[str, dict]:
+    """One row: every contender builds its work, their numbers are compared, then they take turns.
+
+    Returns for each contender what its worker says (numbers, first, peak ...) with `times`, the seconds per call of
+    each round; or `error`, if it failed or computes something else than the others.
+    """
+    found: dict[str, dict] = {}
+    for name, worker in workers.items():
+        try:
+            answer = worker.ask(do="build", row=row)
+        except WorkerError as error:
+            answer = {"error": str(error)}
+        if "absent" not in answer:
+            found[name] = answer
+    for name, why in disagreement({k: f.get("numbers") for k, f in found.items()}, tolerance).items():
+        found[name]["error"] = why
+    times: dict[str, list[float]] = {name: [] for name, f in found.items() if "error" not in f}
+    for turn in range(-warm, rounds):
+        for name in list(times):
+            try:
+                t = workers[name].ask(do="turn", seconds=seconds)["seconds"]
+            except WorkerError as error:
+                found[name]["error"] = str(error)
+                del times[name]
+                continue
+            if turn >= 0:  # the round before the first warms up
+                times[name].append(t)
+            if len(times) > 1:
+                time.sleep(0.02)  # threads that spin after their last work go to sleep
+    for name, seen in times.items():
+        found[name]["times"] = seen
+        found[name] |= workers[name].ask(do="memory")
+    for name in found:
+        if workers[name].process is not None:
+            workers[name].ask(do="forget")
+    return found
 
 
-def in_turns(script: str, names: list[str], *, rounds: int = 25, seconds: float = 0.1) -> dict[str, list[float]]:
-    """Seconds per call of each contender in each round, the contenders' processes taking turns."""
-    workers = {name: Worker(script, name) for name in names}
-    try:
-        times: dict[str, list[float]] = {name: [] for name in names}
-        for turn in range(rounds + 1):
-            for name, worker in workers.items():
-                t = worker.turn(seconds)
-                time.sleep(0.1)  # spinning threads of the last contender go to sleep
-                if turn:
-                    times[name].append(t)
-        return times
-    finally:
-        for worker in workers.values():
-            worker.close()
+def disagreement(numbers: dict[str, Sequence[float] | None], tolerance: float) -> dict[str, str]:
+    """name -> why, for each contender whose numbers differ from the middle of all by more than
+    tolerance (1 + |middle|), or are not finite."""
+    given = {k: np.array(v, float) for k, v in numbers.items() if v is not None}
+    if not given:
+        return {}
+    if len({v.shape for v in given.values()}) > 1:
+        return {k: f"the contenders return different counts of numbers: {len(v)} here" for k, v in given.items()}
+    every = np.stack(list(given.values()))  # (contenders, numbers)
+    middle = np.median(every, axis=0)
+    out = {}
+    for name, v in given.items():
+        far = ~(np.abs(v - middle) <= tolerance * (1 + np.abs(middle)))  # so that NaN is far
+        if far.any():
+            i = int(np.argmax(far))
+            all_of_them = ", ".join(f"{k} {u[i]:.6g}" for k, u in given.items())
+            out[name] = f"computes something else: number {i} is {v[i]:.6g} ({all_of_them})"
+    return out
 
 
-def machine() -> str:
-    """One line about where the figures were taken."""
-    import datetime
-    import os
+def quartiles(times: Sequence[float]) -> dict[str, float]:
+    low, middle, high = np.percentile(times, [25, 50, 75])
+    return {"median": float(middle), "low": float(low), "high": float(high)}
 
-    import numpy
 
-    cpu = platform.machine()
+def ratio(times: Sequence[float], base: Sequence[float]) -> float:
+    """How many times as long as `base`: the median of the ratios of each round."""
+    return float(np.median(np.array(times) / np.array(base)))
+
+
+def machine() -> dict[str, Any]:
+    """Where the figures were taken."""
+    cpu = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as lines:
             cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
-    versions = [f"Python {platform.python_version()}", f"NumPy {numpy.__version__}"]
-    for package in ("numba", "torch"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-    return f"{', '.join(versions)}; {cpu}, {os.cpu_count()} cores; {datetime.date.today()}"
+    return {
+        "cpu": cpu,
+        "threads": get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": contenders.versions(),
+        "date": datetime.date.today().isoformat(),
+    }

@@ -1,85 +1,90 @@
-"""What the tape costs: one operation on 4x4 float32 with a gradient, beside the same NumPy call in the same process.
+"""The suite `overhead`: what the tape costs, on arrays so small that nothing else counts.
 
-    python benchmarks/overhead.py [--json FILE]
-
-The control column is NumPy alone; `over` is what minigrad adds to it. PyTorch, where installed, is its whole operation.
+The control, numpy-by-hand, is NumPy alone, the same expression on plain arrays: what minigrad adds to it is the price
+of recording. The row `import` is the time of the import statement in a fresh process.
 """
 
-import argparse
-import json
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from measure import interleaved, machine
 
-import minigrad as mg
+from . import BACKENDS, contenders
+from .suite import Suite
+from .worker import Work
 
-
-def operations() -> dict[str, tuple]:
-    """name -> (NumPy, minigrad, PyTorch or None), each a call without arguments."""
-    a = np.ones((4, 4), np.float32)
-    t = mg.tensor(a, requires_grad=True)
-    c = mg.tensor(a)
-    try:
-        import torch
-    except ImportError:
-        torch = None
-    p = torch.ones((4, 4), requires_grad=True) if torch else None
-    rows = {
-        "multiply": (lambda: a * a, lambda: t * t, lambda: p * p),
-        "add": (lambda: a + a, lambda: t + t, lambda: p + p),
-        "exp": (lambda: np.exp(a), lambda: mg.exp(t), lambda: torch.exp(p)),
-        "multiply by 2.0": (lambda: a * 2.0, lambda: t * 2.0, lambda: p * 2.0),
-        "sum": (lambda: a.sum(), lambda: t.sum(), lambda: p.sum()),
-        "matmul": (lambda: a @ a, lambda: t @ t, lambda: p @ p),
-        "reshape": (lambda: a.reshape(2, 8), lambda: t.reshape(2, 8), lambda: p.reshape(2, 8)),
-        "multiply, no gradient": (lambda: a * a, lambda: c * c, None),
-    }
-    return {name: (n, m, q if torch else None) for name, (n, m, q) in rows.items()}
+CHAIN = 1_000
 
 
-def imports(rounds: int = 7) -> tuple[float, float]:
-    """Median wall seconds of `import numpy` and `import minigrad` in fresh processes, in turn."""
-    times: dict[str, list[float]] = {"numpy": [], "minigrad": []}
-    environment = {
-        k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"
-    }  # NumPy comes compiled: so must we
-    subprocess.run([sys.executable, "-c", "import minigrad"], env=environment, check=True)
-    for _ in range(rounds):
-        for name, seen in times.items():
-            code = f"import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"
-            done = subprocess.run(
-                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-            )
-            seen.append(float(done.stdout))
-    return float(np.median(times["numpy"])), float(np.median(times["minigrad"]))
+def chain(m: Any, x: Any) -> Any:
+    for _ in range(CHAIN):
+        x = x * 1.001
+    return x
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="also write the figures there")
-    options = parser.parse_args()
-    print(machine())
-    print(f"{'us per operation, 4x4 float32':32s}{'NumPy':>8s}{'minigrad':>10s}{'over':>8s}{'PyTorch':>9s}")
-    figures = {}
-    for name, (n, m, q) in operations().items():
-        contenders = {"numpy": n, "minigrad": m} | ({"torch": q} if q else {})
-        us = {k: v * 1e6 for k, v in interleaved(contenders, rounds=25, seconds=0.02).items()}
-        figures[name] = us
-        torch_us = f"{us['torch']:9.2f}" if q else "        -"
-        print(f"{name:32s}{us['numpy']:8.2f}{us['minigrad']:10.2f}{us['minigrad'] - us['numpy']:8.2f}{torch_us}")
-    numpy_s, minigrad_s = imports()
-    figures["import"] = {"numpy": numpy_s, "minigrad": minigrad_s}
-    print(
-        f"import numpy {numpy_s * 1e3:.0f} ms, import minigrad {minigrad_s * 1e3:.0f} ms, ratio "
-        f"{minigrad_s / numpy_s:.2f}"
-    )
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n")
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {  # on x: (4, 4) float32 that asks for a gradient
+    "multiply": lambda m, x: x * x,
+    "add": lambda m, x: x + x,
+    "multiply by 2.0": lambda m, x: x * 2.0,
+    "exp": lambda m, x: m.exp(x),
+    "sum": lambda m, x: x.sum(),
+    "sum over axis 0": lambda m, x: x.sum(0),
+    "matmul": lambda m, x: x @ x,
+    "reshape": lambda m, x: x.reshape(2, 8),
+    "slice": lambda m, x: x[1:3],
+    "where": lambda m, x: m.where(x > 0, x, x),
+    f"chain of {CHAIN} multiplications": chain,
+}
+UNRECORDED, BACKWARD, IMPORT = "multiply, no gradient", f"chain of {CHAIN}, forward and backward", "import"
 
 
-if __name__ == "__main__":
-    main()
+def import_seconds(module: str) -> float:
+    """Of `import module` in a fresh process, by its own clock."""
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    # NumPy comes compiled to bytecode: so must we
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def module_of(contender: str) -> str:
+    return "minigrad" if contender in BACKENDS else {"numpy-by-hand": "numpy"}.get(contender, contender)
+
+
+def build(contender: str, name: str) -> Work:
+    if name == IMPORT:
+        import_seconds(module_of(contender))  # files into the system's cache, bytecode to disk
+        return Work(lambda: import_seconds(module_of(contender)), times_itself=True)
+    x = np.random.default_rng(0).random((4, 4), np.float32)
+    if contender == "numpy-by-hand":
+        f = OPERATIONS.get(name) or OPERATIONS["multiply"]
+        return Work(lambda: f(np, x), lambda y: [float(np.sum(y))])
+    c = contenders.library(contender)
+    t = c.tensor(x, name != UNRECORDED)
+    if name == BACKWARD:
+
+        def both() -> Any:
+            t.grad = None
+            chain(c.m, t).sum().backward()
+            return t.grad
+
+        return Work(both, lambda g: [float(c.numpy(g).sum())])
+    f = OPERATIONS.get(name) or OPERATIONS["multiply"]
+    return Work(lambda: f(c.m, t), lambda y: [float(c.numpy(y).sum())])
+
+
+SUITE = Suite(
+    name="overhead",
+    about="one operation on 4x4 float32, recorded for a gradient",
+    rows=[*OPERATIONS, UNRECORDED, BACKWARD, IMPORT],
+    peers=("numpy-by-hand", "torch"),
+    controls=("numpy-by-hand",),
+    takes_part=lambda contender, row: row != BACKWARD or contender != "numpy-by-hand",
+    rounds=25,
+    seconds=0.02,
+)

@@ -1,59 +1,124 @@
-"""Writes the README's table of figures from the JSON files under benchmarks/results.
+"""Writes the README's tables of figures from the JSON files of `make bench` in benchmarks/results.
 
-python benchmarks/table.py
+python -m minigrad.benchmarks.table
 """
 
+from __future__ import annotations
+
 import json
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
+from .contenders import label
+from .report import duration
+from .suite import geometric_mean
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- figures, by benchmarks/table.py -->", "<!-- end of figures -->"
 
 
-def table() -> str:
-    overhead = json.loads((ROOT / "benchmarks/results/overhead.json").read_text())
-    mlp = json.loads((ROOT / "benchmarks/results/mlp.json").read_text())
-    lines = [
-        "One operation with a gradient on 4x4 float32, in microseconds; NumPy's call alone is the control:",
-        "",
-        "| operation | NumPy | minigrad | minigrad adds | PyTorch |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for name, us in overhead["figures"].items():
-        if name != "import":
-            over, peer = us["minigrad"] - us["numpy"], f"{us['torch']:.2f}" if "torch" in us else "-"
-            lines.append(f"| {name} | {us['numpy']:.2f} | {us['minigrad']:.2f} | {over:.2f} | {peer} |")
-    load = overhead["figures"]["import"]
-    lines += [
-        "",
-        f"`import minigrad` takes {load['minigrad'] / load['numpy']:.2f} times `import numpy`.",
-        "",
-        "One training step of an MLP 784-128-10, batch 128, Adam, each contender in its own process:",
-        "",
-        "| | median, ms | quartiles, ms | to minigrad numba |",
-        "|---|---:|---:|---:|",
-    ]
-    base = float(np.median(mlp["seconds"]["minigrad numba"]))
-    for name, seconds in mlp["seconds"].items():
-        low, median, high = np.percentile(np.array(seconds) * 1e3, [25, 50, 75])
-        lines.append(f"| {name} | {median:.2f} | {low:.2f} to {high:.2f} | {median / base / 1e3:.2f} |")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{mlp['machine']}. Times on other machines differ; the ratios are the point.".replace("; ", ", ", 1),
-        ]
+def train(rows: Sequence[dict]) -> Iterator[str]:
+    yield "One training step, eager; each contender in its own process, taking turns. Medians (quartiles)."
+    yield "A ratio is another's time divided by minigrad's: above 1 minigrad is faster, below 1 slower."
+    yield ""
+    yield "| step | minigrad | PyTorch eager | ratio | best peer | ratio | x floor | peak MB, PyTorch's |"
+    yield "|---|---:|---:|---:|---|---:|---:|---:|"
+    for r in rows:
+        ours, torch = r["contenders"].get(r["ours"], {}), r["contenders"].get("torch", {})
+        best, floor = r.get("best_peer"), r.get("floor") or {}
+        cells = [r["name"], spread(ours), spread(torch), ratio(torch)]
+        cells += [label(best) if best else "-", ratio(r["contenders"].get(best, {}))]
+        cells += [f"{floor['times']:.1f}" if "times" in floor else "-"]
+        cells += [", ".join(f"{e['peak'] / 1e6:.0f}" if "peak" in e else "-" for e in (ours, torch))]
+        yield f"| {' | '.join(cells)} |"
+
+
+def kernels(rows: Sequence[dict], shown: int = 6) -> Iterator[str]:
+    known = [(r["contenders"]["torch"]["ratio"], r) for r in rows if "ratio" in r["contenders"].get("torch", {})]
+    if not known:
+        return
+    known.sort(key=lambda pair: pair[0])
+    faster = sum(value > 1 for value, _ in known)
+    mean = geometric_mean([value for value, _ in known])
+    yield f"Single operations, forward and with gradients: minigrad is faster than PyTorch in {faster} of {len(known)}"
+    yield f"cases; the geometric mean of the ratios is {mean:.2f}. The furthest behind and the furthest ahead:"
+    yield ""
+    yield "| operation | minigrad | PyTorch | ratio |"
+    yield "|---|---:|---:|---:|"
+    ends = known if len(known) <= 2 * shown else [*known[:shown], *known[-shown:]]
+    for _, r in ends:
+        ours, torch = r["contenders"][r["ours"]], r["contenders"]["torch"]
+        yield f"| {r['name']} | {spread(ours)} | {spread(torch)} | {ratio(torch)} |"
+
+
+def overhead(rows: Sequence[dict]) -> Iterator[str]:
+    yield "One operation with a gradient on 4x4 float32; NumPy alone is the control:"
+    yield ""
+    yield "| operation | NumPy | minigrad | PyTorch | ratio |"
+    yield "|---|---:|---:|---:|---:|"
+    for r in rows:
+        control, torch = r["contenders"].get("numpy-by-hand", {}), r["contenders"].get("torch", {})
+        cells = [r["name"], middle(control), middle(r["contenders"].get(r["ours"], {})), middle(torch), ratio(torch)]
+        yield f"| {' | '.join(cells)} |"
+
+
+def cold(rows: Sequence[dict]) -> Iterator[str]:
+    names = ("numba", "torch", "torch-compiled", "jax")
+    yield "Fresh processes, from their start to the end of the command or of the first step:"
+    yield ""
+    yield f"| | {' | '.join(map(label, names))} |"
+    yield f"|---|{'---:|' * len(names)}"
+    for r in rows:
+        yield f"| {r['name']} | {' | '.join(middle(r['contenders'].get(name, {})) for name in names)} |"
+
+
+def middle(entry: dict) -> str:
+    return duration(entry["median"]) if "median" in entry else "failed" if "error" in entry else "-"
+
+
+def spread(entry: dict) -> str:
+    if "median" not in entry:
+        return middle(entry)
+    return f"{duration(entry['median'])} ({duration(entry['low'])} to {duration(entry['high'])})"
+
+
+def ratio(entry: dict) -> str:
+    return f"{entry['ratio']:.2f}" if "ratio" in entry else "-"
+
+
+TABLES = {"train": train, "kernels": kernels, "overhead": overhead, "cold": cold}
+
+
+def tables(folder: Path) -> str:
+    """The text between the marks: a table for each suite whose results are in the folder; "" if there are none."""
+    lines: list[str] = []
+    for name, table in TABLES.items():
+        if (path := folder / f"{name}.json").exists():
+            results = json.loads(path.read_text())
+            for suite in results["suites"]:
+                if suite["suite"] == name:
+                    lines += [*table(suite["rows"]), "", where(results["machine"], suite["protocol"]), ""]
+    return "\n".join(lines)
+
+
+def where(machine: dict, protocol: dict) -> str:
+    versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
+    return (
+        f"{machine['cpu']}, {machine['threads']} threads, Python {machine['python']}, {versions}; {machine['date']}; "
+        f"{protocol['rounds']} rounds of {protocol['seconds']} s."
     )
 
 
-def main() -> None:
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    readme.write_text(f"{text[:start]}\n{table()}\n{text[end:]}")
+def write(readme: Path, folder: Path) -> bool:
+    """Renew the README; False if there are no results."""
+    text, made = readme.read_text(), tables(folder)
+    if made:
+        start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+        readme.write_text(f"{text[:start]}\n{made.rstrip()}\n{text[end:]}")
+    return bool(made)
 
 
 if __name__ == "__main__":
-    main()
+    if not write(ROOT / "README.md", ROOT / "benchmarks/results"):
+        sys.exit(f"no results in {ROOT / 'benchmarks/results'}: `make bench` makes them")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ._version import __version__
+from .benchmarks import BACKENDS, PEERS, SUITES
 from .errors import DivergenceError, MinigradError
 
 
@@ -35,6 +36,20 @@ def number(kind: type, least: float, what: str) -> Callable[[str], Any]:
         return value
 
     return parse
+
+
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}: got {text!r}")
+        return text
+
+    return parse
+
+
+def several(names: Sequence[str]) -> Callable[[str], list[str]]:
+    """Names with commas between; `none` for no name at all."""
+    return lambda text: [] if text == "none" else [one_of(names)(part) for part in text.split(",")]
 
 
 def parser() -> Parser:
@@ -64,9 +79,43 @@ def parser() -> Parser:
     info = commands.add_parser("info", help="versions, backends, threads, kernel cache", description=show_info.__doc__)
     info.set_defaults(run=show_info)
 
+    warmup = commands.add_parser("warmup", help="compile every kernel now", description=warm_up.__doc__)
+    warmup.add_argument("--dtype", choices=("float32", "float64", "all"), default="all", help="for which numbers")
+    warmup.add_argument("--jobs", type=number(int, 1, "a positive integer"), default=0, help="processes (all cores)")
+    warmup.add_argument("--clear", action="store_true", help="empty the cache first")
+    warmup.set_defaults(run=warm_up)
+
     ops = commands.add_parser("ops", help="the operations: formula, gradients, kernels", description=show_ops.__doc__)
     ops.add_argument("name", nargs="?", metavar="NAME", help="one operation in full (default: a line for each)")
     ops.set_defaults(run=show_ops)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure minigrad beside its peers",
+        description=run_bench.__doc__,
+        epilog=f"Peers: {', '.join(PEERS)}. Example: "
+        "minigrad bench train --only cnn --peers torch,jax --json train.json --png train.png",
+    )
+    bench.add_argument(
+        "suites", nargs="*", type=one_of(SUITES), metavar="SUITE", help=f"{', '.join(SUITES)} (default: all)"
+    )
+    bench.add_argument("--only", metavar="PATTERN", help="rows whose name contains this, or matches it (cnn*)")
+    bench.add_argument("--list", action="store_true", help="print the rows and measure nothing")
+    bench.add_argument(
+        "--backend",
+        metavar="NAMES",
+        type=several(BACKENDS),
+        help=f"{', '.join(BACKENDS)}: some of them with commas between; ratios are to the first (default: all here)",
+    )
+    bench.add_argument(
+        "--peers", metavar="NAMES", type=several([*PEERS]), help="some of the peers, or none (default: all here)"
+    )
+    bench.add_argument("--rounds", type=number(int, 1, "a positive integer"), help="turns of each contender")
+    bench.add_argument("--seconds", type=number(float, 0, "a positive number"), help="length of a turn")
+    bench.add_argument("--quick", action="store_true", help="few short turns: to see that all works, not for figures")
+    bench.add_argument("--json", metavar="FILE", type=Path, help="write every figure there")
+    bench.add_argument("--png", metavar="FILE", type=Path, help="draw the ratios there")
+    bench.set_defaults(run=run_bench)
     return main
 
 
@@ -107,6 +156,13 @@ def show_info(options: argparse.Namespace) -> None:
     print("\n".join(lines()))
 
 
+def warm_up(options: argparse.Namespace) -> None:
+    """Compile every kernel into the disk cache, so that no training step waits for the compiler."""
+    from .cli.warmup import warm_up as run
+
+    run(("float32", "float64") if options.dtype == "all" else (options.dtype,), jobs=options.jobs, clear=options.clear)
+
+
 def show_ops(options: argparse.Namespace) -> None:
     """List the operations, or describe one: formula, signature, gradient rules, domain, backends with kernels."""
     from .cli.ops import detail, table
@@ -114,11 +170,19 @@ def show_ops(options: argparse.Namespace) -> None:
     print("\n".join(table() if options.name is None else detail(options.name)))
 
 
+def run_bench(options: argparse.Namespace) -> int:
+    """Measure minigrad beside its peers, each contender in a process of its own, the processes taking turns. Losses
+    are shown like wins. Without a SUITE all of them run, which takes a while; --quick shows what is there."""
+    from .cli.bench import bench
+
+    return bench(options)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors made on purpose are one line on stderr, others a traceback."""
     options = parser().parse_args(arguments)
     try:
-        options.run(options)
+        status = options.run(options)
         sys.stdout.flush()
     except MinigradError as error:
         print(f"minigrad: {error}", file=sys.stderr)
@@ -130,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `minigrad ops | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    return 0
+    return status or 0
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ LEVELS = [
     ["io"],
     ["data", "viz"],
     ["train", "distributed"],
-    ["recipes"],
+    ["recipes", "benchmarks"],
     ["cli"],
     ["__main__", "testing", ""],  # "": the package itself, which only collects names
     ["_stub"],
@@ -45,7 +45,8 @@ STRICTER = {  # may import these and nothing else
 
 def modules():
     """(dotted name, path, is a package) of every module of the library."""
-    for folder, package in (("minigrad", "minigrad"), ("kernels", "minigrad.kernels")):
+    for folder in ("minigrad", "kernels", "benchmarks"):
+        package = folder if folder == "minigrad" else f"minigrad.{folder}"
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = [*package.split("."), *path.relative_to(ROOT / folder).with_suffix("").parts]
             is_package = parts[-1] == "__init__"

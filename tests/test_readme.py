@@ -71,5 +71,6 @@ def test_every_package_is_listed_for_installation():
     """Packages are listed by hand, because kernels/ is installed as minigrad.kernels."""
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     found = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "minigrad").rglob("*.py")}
-    found |= {"minigrad." + ".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "kernels").rglob("*.py")}
+    for folder in ("kernels", "benchmarks"):
+        found |= {"minigrad." + ".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / folder).rglob("*.py")}
     assert listed == found
