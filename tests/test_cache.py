@@ -98,3 +98,34 @@ def test_where_the_folder_is(monkeypatch, given, expected):
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert cache.folder() == Path(expected)
+
+
+def test_every_worker_can_be_warmed_up():
+    """One name for each decorated worker of the folder: none hides another."""
+    from minigrad.kernels import cpu
+    from minigrad.kernels.cpu import threads, warmup
+
+    declared = sum(Path(module.__file__).read_text().count("\n@compiled\n") for module in cpu.modules())
+    assert len([n for n in threads.WORKERS if not n.startswith("test_")]) >= declared > 20
+    names = warmup.names()
+    assert len(names) == len(set(names))
+
+
+def test_a_warm_cache_needs_no_compiler(tmp_path):
+    jobs = [
+        "start",
+        "worker cross_entropy._losses float32",
+        "op silu float32",
+        "rule silu.x float32",
+        "rule add.a float32",
+    ]
+    code = f"from minigrad.kernels.cpu import warmup\nfor job in {jobs}: warmup.compile_one(job)\nprint({len(jobs)})"
+    assert compilations(start(tmp_path, code)) == len(jobs)
+    count = SCRIPT[: SCRIPT.index("for dtype")]
+    use = """
+x = mg.tensor(np.linspace(-2, 2, 300_000, dtype=np.float32), requires_grad=True)
+mg.nn.functional.silu(x).backward(mg.ones(300_000))
+mg.nn.functional.cross_entropy(x.detach().reshape(3000, 100), mg.zeros(3000, dtype=mg.int64))
+print(len(compiled))
+"""
+    assert compilations(start(tmp_path, count + use)) == 0

@@ -275,3 +275,16 @@ def test_a_closed_pipe_is_no_error():
     process.stdout.close()
     assert process.stderr.read() == "" and process.wait(60) == 141
     process.stderr.close()
+
+
+def test_warmup_compiles_what_it_names(monkeypatch, tmp_path, capsys):
+    warmup = pytest.importorskip("minigrad.kernels.cpu.warmup")
+    monkeypatch.setattr(warmup, "names", lambda dtypes: [f"op negative {d}" for d in dtypes])
+    monkeypatch.setenv("MINIGRAD_CACHE_DIR", str(tmp_path))
+    (tmp_path / "minigrad").mkdir()
+    (tmp_path / "minigrad" / "old.nbc").write_bytes(b"")
+    assert main(["warmup", "--dtype", "float32", "--jobs", "1", "--clear"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("1 kernels in ") and str(tmp_path) in out
+    files = [f.name for f in (tmp_path / "minigrad").iterdir()]
+    assert files and "old.nbc" not in files

@@ -2,8 +2,12 @@
 
 Forward: a block of queries walks over blocks of keys and keeps the running maximum and sum of its rows (Milakov,
 Gimelshein 2018; Dao et al. 2022, arXiv:2205.14135). Backward: the probabilities come back from the saved logarithm of
-the sum; a thread works on whole heads, so that gradients of keys and values are summed in one order. With `causal`,
-blocks above the diagonal are skipped.
+the sum; a thread works on whole heads of keys, so that their gradients are summed in one order. With `causal`, blocks
+above the diagonal are skipped. Dropout draws its numbers by counter, in each pass anew.
+
+A block of scores lies transposed, keys by queries: a vector holds one key's scores of neighbouring queries, so maxima
+and sums need no step across lanes, and only the queries are packed. Operands may be any views whose last axis is
+contiguous; leading axes of length 1 are repeated by a stride of 0.
 """
 
 import math
@@ -14,16 +18,18 @@ from numba.extending import register_jitable
 
 from . import vectormath
 from .threads import compiled, pointer, run
-from .tiles import LONGEST_TILE, VECTORS, lanes, multiply_block, transpose_block
+from .tiles import LONGEST_TILE, VECTORS, multiply_block, transpose_block
 from .vectormath import float_of
+from .vectors import exp, exp_below, first, lanes, larger, load, splat, store, total, truths, where
 
-PARALLEL_FROM = 300_000  # multiplications of the scores
-ROWS = 96  # queries a block
-KEYS = 256  # keys a block, forward
-SIDE = 64  # queries and keys a block, backward
+PARALLEL_FROM, PARTS_FROM = 100_000, 20_000_000  # multiplications of the scores
+PARTS = 16  # above PARTS_FROM: more than threads, which take them as they get free
+QUERIES = 64  # a block
+KEYS = 192  # a block, forward: a multiple of the tile's rows
+SIDE = 96  # keys a block, backward
+TRUTH, FLOATS = 1, 2  # kinds of mask
 
-_row_sum = register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-_row = register_jitable(error_model="numpy", fastmath={"contract"})
+_jit = register_jitable(error_model="numpy")
 
 
 @njit(nogil=True, error_model="numpy")
@@ -35,229 +41,384 @@ def _multiply(zero, size, a, rows, steps, b, b_stride, c, c_stride, m, n, k, acc
         multiply_block(zero, a, rows, steps, b + size * j, b_stride, c + size * j, c_stride, m, columns, k, accumulate)
 
 
-@_row
-def _largest(x):
-    m = x[0]
-    for j in range(x.size):
-        m = vectormath.maximum(m, x[j])
-    return m
+@_jit
+def _scale_row(zero, size, x, n, factor):
+    width = lanes(zero)
+    for j in range(0, n, width):
+        keep = first(zero, n - j)
+        store(load(zero, x + size * j, keep, zero) * factor, x + size * j, keep)
 
 
-@_row_sum
-def _exponentials(x, scale, m):
-    """x = exp(x scale - m); the sum of x."""
-    total = x.dtype.type(0)
-    for j in range(x.size):
-        e = vectormath.exp(x[j] * scale - m)
-        x[j] = e
-        total += e
-    return total
+@_jit
+def _dot(zero, size, x, y, n):
+    along, width = splat(zero, zero), lanes(zero)
+    for j in range(0, n, width):
+        keep = first(zero, n - j)
+        along = load(zero, x + size * j, keep, zero) * load(zero, y + size * j, keep, zero) + along
+    return total(along)
 
 
-@_row
-def _scale(x, factor):
-    for j in range(x.size):
-        x[j] *= factor
-
-
-@_row_sum
-def _dot(x, y):
-    total = x.dtype.type(0)
-    for j in range(x.size):
-        total += x[j] * y[j]
-    return total
-
-
-@_row
-def _slope(p, dp, scale, log_total, delta):
-    """p: scores, becomes probabilities; dp: their slopes, becomes those of the scores."""
-    for j in range(p.size):
-        e = vectormath.exp(p[j] * scale - log_total)
-        p[j] = e
-        dp[j] = e * (dp[j] - delta) * scale
-
-
-@register_jitable
-def _table(n, step, last):
+@_jit
+def _fill(table, step, last):
     """The offsets 0, step, 2 step, ... with those from `last` on repeated for the surplus rows of a tile."""
-    table = np.empty(n + LONGEST_TILE, np.int64)
-    for i in range(n + LONGEST_TILE):
+    for i in range(table.size):
         table[i] = min(i, last) * step
-    return table
+
+
+@_jit
+def _place(given, which, head):
+    """The address of one head of operand `which`, whose line of `given` is: address, strides of three leading axes and
+    of the rows, in bytes."""
+    line = 16 + 5 * which
+    inner = given[2]
+    outer = head // inner
+    return (
+        given[line]
+        + outer // given[1] * given[line + 1]
+        + outer % given[1] * given[line + 2]
+        + head % inner * given[line + 3]
+    )
+
+
+_Q, _K, _V, _MASK, _Y, _DY, _DQ, _DK, _DV = range(9)  # operands
+
+
+@_jit
+def _kept(seed0, seed1, head, top, left, n, threshold, kept):
+    """kept[j, i] = 1 where the number of query top + i and key left + j is not below the threshold, else 0. left: a
+    multiple of 4. Philox-4x32, of 7 rounds: Salmon et al. 2011."""
+    for j in range(0, n, 4):
+        word = np.uint32((left + j) // 4)
+        for i in range(QUERIES):
+            a, b, c, d = np.uint32(top + i), word, np.uint32(head), np.uint32(0)
+            key0, key1 = np.uint32(seed0), np.uint32(seed1)
+            for _ in range(7):
+                x, y = np.uint64(0xD2511F53) * np.uint64(a), np.uint64(0xCD9E8D57) * np.uint64(c)
+                a, b = np.uint32(np.uint32(y >> np.uint64(32)) ^ b ^ key0), np.uint32(y)
+                c, d = np.uint32(np.uint32(x >> np.uint64(32)) ^ d ^ key1), np.uint32(x)
+                key0, key1 = np.uint32(key0 + np.uint32(0x9E3779B9)), np.uint32(key1 + np.uint32(0xBB67AE85))
+            kept[j, i], kept[j + 1, i] = np.uint64(a) >= threshold, np.uint64(b) >= threshold
+            kept[j + 2, i], kept[j + 3, i] = np.uint64(c) >= threshold, np.uint64(d) >= threshold
+
+
+@_jit
+def _mask_block(zero, size, kind, base, stride, lines, keys, target, m, n):
+    """target[j, i] = the number to add to the score of query i and key j, from the mask at `base`; lines: workspace
+    of QUERIES x keys numbers. stride: bytes from query to query."""
+    if kind == TRUTH:
+        width = lanes(zero)
+        for i in range(m if stride else 1):
+            for j in range(0, n, width):
+                seen = truths(zero, base + i * stride + j, first(zero, n - j))
+                store(where(seen, splat(zero, zero), splat(zero, -np.inf)), lines + size * (i * keys + j))
+        base, stride = lines, size * keys if stride else 0
+    transpose_block(zero, base, stride // size, target, QUERIES, m, n)
+
+
+@_jit
+def _score(zero, s, kind, mask, behind):
+    """The score s behind its mask: -inf where the key is not seen, in the first `behind` lanes among others."""
+    if kind == FLOATS:
+        s = s + load(zero, mask)
+    elif kind == TRUTH:
+        added = load(zero, mask)
+        s = where(added < zero, added, s)
+    if behind > 0:
+        s = where(first(zero, behind), splat(zero, -np.inf), s)
+    return s
+
+
+@_jit
+def _weigh(zero, size, scores, mask, kind, kept, dropped, n, diagonal, top, sums):
+    """The scores of one vector of queries, n keys, become e**(score - top), the dropped ones 0; -> the new top and
+    sum, and the factor that the old sums take. Lane i sees no key above diagonal + i."""
+    step, old, nothing = size * QUERIES, top, splat(zero, zero)
+    visible = max(0, min(n, diagonal + lanes(zero)))
+    for j in range(visible):
+        s = load(zero, scores + j * step)
+        if kind or j > diagonal:
+            s = _score(zero, s, kind, mask + j * step, j - diagonal)
+            store(s, scores + j * step)
+        top = larger(s, top)
+    base = where(top <= -np.inf, nothing, top)  # -inf - -inf would be NaN
+    factor = exp_below(old - base)
+    here = nothing  # summed by itself: the error grows with S / KEYS + KEYS additions
+    for j in range(visible):
+        e = exp_below(load(zero, scores + j * step) - base)
+        here = here + e
+        if dropped:
+            e = where(truths(zero, kept + j * QUERIES, first(zero, lanes(zero))), e, nothing)
+        store(e, scores + j * step)
+    for j in range(visible, n):
+        store(nothing, scores + j * step)
+    return top, sums * factor + here, factor
+
+
+@_jit
+def _slopes(zero, size, scores, slopes, mask, kind, kept, dropped, grown, n, diagonal, scale, log_total, delta):
+    """scores of one vector of queries become probabilities, zero where dropped, else times `grown`; slopes, those of
+    the probabilities, become those of q k.mT."""
+    step, nothing = size * QUERIES, splat(zero, zero)
+    visible = max(0, min(n, diagonal + lanes(zero)))
+    for j in range(visible):
+        s, slope = load(zero, scores + j * step), load(zero, slopes + j * step)
+        if kind or j > diagonal:
+            s = _score(zero, s, kind, mask + j * step, j - diagonal)
+        p = taken = exp(s - log_total)
+        if dropped:
+            keep = truths(zero, kept + j * QUERIES, first(zero, lanes(zero)))
+            taken, slope = where(keep, p * grown, nothing), where(keep, slope * grown, nothing)
+        store(taken, scores + j * step)
+        store(p * (slope - delta) * scale, slopes + j * step)
+    for j in range(visible, n):
+        store(nothing, scores + j * step)
+        store(nothing, slopes + j * step)
+
+
+# numbers of both workers: the leading sizes A, B, C; T, S, D, E; causal; the bits of scale and of 1 / (1 - p); the kind
+# of mask; the threshold of dropout and its seeds; C if one head of keys serves C of queries, else 1; 0; then for each
+# operand its line, see _place.
+_GIVEN = 16 + 5 * 9
 
 
 @compiled
 def _forward(zero):
-    """a: q (N, T, D); b: k (N, S, D); c: y (N, T, E). numbers: N, T, S, D, E, causal, bits of scale, the addresses of
-    v (N, S, E) and of the logarithms of the sums (N, T)."""
+    """c: the logarithms of the sums (A B C, T)."""
     kind = type(zero)
 
-    def work(a_base, b_base, c_base, numbers, thread, threads):
-        given = carray(pointer(numbers), (9,), np.int64)
-        heads, t, s, d, e = given[0], given[1], given[2], given[3], given[4]
-        causal, scale, v_base = given[5], kind(float_of(given[6])), given[7]
-        log_totals = carray(pointer(given[8]), (heads, t), kind)
-        y = carray(pointer(c_base), (heads, t, e), kind)
-        width = VECTORS * lanes(zero)
-        scores, panel = np.empty((ROWS, KEYS), kind), np.empty(width * d, kind)
-        tops, totals = np.empty(ROWS, kind), np.empty(ROWS, kind)
-        size, panel_base, scores_base = panel.itemsize, panel.ctypes.data, scores.ctypes.data
-        steps, p_rows = _table(max(d, KEYS), 1, max(d, KEYS)), _table(ROWS, KEYS, ROWS - 1)
-        blocks = (t + ROWS - 1) // ROWS
-        units = heads * blocks
-        for unit in range(units * thread // threads, units * (thread + 1) // threads):
-            head, first = unit // blocks, unit % blocks * ROWS
-            m = min(ROWS, t - first)
-            q_rows = _table(ROWS, d, m - 1)
-            q = a_base + size * (head * t + first) * d
-            out = c_base + size * (head * t + first) * e
-            for i in range(m):
-                tops[i], totals[i] = kind(-np.inf), kind(0)
-                y[head, first + i, :] = kind(0)
-            for start in range(0, min(s, first + m) if causal else s, KEYS):
-                n = min(KEYS, (min(s, first + m) if causal else s) - start)
-                for j in range(0, n, width):
-                    columns = min(width, n - j)
-                    keys = b_base + size * (head * s + start + j) * d
-                    transpose_block(zero, keys, d, panel_base, width, columns, d)
-                    multiply_block(
-                        zero, q, q_rows.ctypes.data, steps.ctypes.data, panel_base, width,
-                        scores_base + size * j, KEYS, m, columns, d, 0,
-                    )  # fmt: skip
-                for i in range(m):
-                    seen = max(0, min(n, first + i + 1 - start)) if causal else n
-                    row = scores[i, :seen]
-                    if seen:
-                        top = _largest(row) * scale
-                        if scale < kind(0):
-                            top = kind(-np.inf)
-                            for j in range(seen):
-                                top = max(top, row[j] * scale)
-                        if not (top <= tops[i]):  # NaN goes in
-                            if totals[i] != kind(0):
-                                factor = vectormath.exp(tops[i] - top)
-                                totals[i] *= factor
-                                _scale(y[head, first + i], factor)
-                            tops[i] = top
-                        totals[i] += _exponentials(row, scale, tops[i])
-                    scores[i, seen:n] = kind(0)
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (_GIVEN,), np.int64)
+        heads, t, s, d, e = given[0] * given[1] * given[2], given[3], given[4], given[5], given[6]
+        causal, scale, grown = given[7], kind(float_of(given[8])), kind(float_of(given[9]))
+        masked, threshold, seed0, seed1 = given[10], np.uint64(given[11]), given[12], given[13]
+        dropped, width = threshold > np.uint64(0), lanes(zero)
+        q_step, k_step, v_step, mask_step, y_step = given[20], given[25], given[30], given[35], given[40]
+        log_totals = carray(pointer(c_base), (heads, t), kind)
+        scores, packed = np.empty((KEYS, QUERIES), kind), np.zeros((d, QUERIES), kind)
+        line = np.empty((3, QUERIES), kind)  # tops, totals, factors
+        added = np.zeros((KEYS if masked else 1, QUERIES), kind)
+        rows = np.empty((QUERIES if masked else 1, KEYS), kind)
+        kept = np.empty((KEYS + 4 if dropped else 1, QUERIES), np.uint8)
+        keys_at, ones = np.empty(KEYS + LONGEST_TILE, np.int64), np.empty(max(d, QUERIES) + LONGEST_TILE, np.int64)
+        down = np.empty(KEYS + LONGEST_TILE, np.int64)
+        _fill(ones, 1, max(d, QUERIES) - 1)
+        _fill(down, QUERIES, KEYS - 1)
+        size, packed_base, scores_base, line_base = (
+            scores.itemsize, packed.ctypes.data, scores.ctypes.data, line.ctypes.data
+        )  # fmt: skip
+        blocks = (t + QUERIES - 1) // QUERIES
+        for unit in range(part, heads * blocks, parts):
+            head, top = unit // blocks, (blocks - 1 - unit % blocks) * QUERIES
+            m = min(QUERIES, t - top)
+            columns = (m + width - 1) // width * width
+            keys, values = _place(given, _K, head), _place(given, _V, head)
+            out = _place(given, _Y, head) + top * y_step
+            transpose_block(zero, _place(given, _Q, head) + top * q_step, q_step // size, packed_base, QUERIES, m, d)
+            for i in range(d):
+                _scale_row(zero, size, packed_base + size * QUERIES * i, columns, scale)
+            for i in range(0, columns, width):
+                store(splat(zero, -np.inf), line_base + size * i)
+                store(splat(zero, zero), line_base + size * (QUERIES + i))
+            seen = min(s, top + m) if causal else s
+            for left in range(0, seen, KEYS):
+                n = min(KEYS, seen - left)
+                _fill(keys_at, k_step // size, n - 1)
                 _multiply(
-                    zero, size, scores_base, p_rows.ctypes.data, steps.ctypes.data,
-                    v_base + size * (head * s + start) * e, e, out, e, m, e, n, 1,
+                    zero, size, keys + left * k_step, keys_at.ctypes.data, ones.ctypes.data, packed_base, QUERIES,
+                    scores_base, QUERIES, n, columns, d, 0,
+                )  # fmt: skip
+                if masked:
+                    base = _place(given, _MASK, head) + top * mask_step + left * (1 if masked == TRUTH else size)
+                    _mask_block(zero, size, masked, base, mask_step, rows.ctypes.data, KEYS, added.ctypes.data, m, n)
+                if dropped:
+                    _kept(seed0, seed1, head, top, left, n, threshold, kept)
+                for i in range(0, columns, width):
+                    tops, totals, factor = _weigh(
+                        zero, size, scores_base + size * i, added.ctypes.data + size * i, masked,
+                        kept.ctypes.data + i, dropped, n, top + i - left if causal else KEYS,
+                        load(zero, line_base + size * i), load(zero, line_base + size * (QUERIES + i)),
+                    )  # fmt: skip
+                    store(tops, line_base + size * i)
+                    store(totals, line_base + size * (QUERIES + i))
+                    store(factor, line_base + size * (2 * QUERIES + i))
+                if left:
+                    for i in range(m):
+                        if line[2, i] != kind(1):
+                            _scale_row(zero, size, out + i * y_step, e, line[2, i])
+                _multiply(
+                    zero, size, scores_base, ones.ctypes.data, down.ctypes.data, values + left * v_step,
+                    v_step // size, out, y_step // size, m, e, n, left,
                 )  # fmt: skip
             for i in range(m):
-                _scale(y[head, first + i], kind(1) / totals[i])
-                log_totals[head, first + i] = tops[i] + vectormath.log(totals[i])
-        panel[0], steps[0], p_rows[0] = kind(0), 0, 0  # alive until here: only their addresses were used
+                largest, sums = line[0, i], line[1, i]
+                if sums == kind(0):  # no key behind a mask: zeros; without one, every score was -inf
+                    largest, sums = (kind(0), kind(1)) if masked else (kind(np.nan), kind(np.nan))
+                _scale_row(zero, size, out + i * y_step, e, grown / sums)
+                log_totals[head, top + i] = largest + vectormath.log(sums)
+        scores[0, 0] = packed[0, 0] = line[0, 0] = added[0, 0] = rows[0, 0] = zero  # alive until here: only their
+        kept[0, 0] = keys_at[0] = ones[0] = down[0] = 0  # addresses were used
 
     return work
 
 
 @compiled
 def _backward(zero):
-    """a: dy, b: y (N, T, E); c: dq (N, T, D), zeros. numbers: N, T, S, D, E, causal, bits of scale, the addresses of
-    q, k, v, the logarithms, dk and dv, the last two zeros."""
+    """c: the logarithms of the sums (A B C, T). dk and dv are added to."""
     kind = type(zero)
 
-    def work(a_base, b_base, c_base, numbers, thread, threads):
-        given = carray(pointer(numbers), (13,), np.int64)
-        heads, t, s, d, e = given[0], given[1], given[2], given[3], given[4]
-        causal, scale = given[5], kind(float_of(given[6]))
-        q_base, k_base, v_base, dk_base, dv_base = given[7], given[8], given[9], given[11], given[12]
-        log_totals = carray(pointer(given[10]), (heads, t), kind)
-        dy, y = carray(pointer(a_base), (heads, t, e), kind), carray(pointer(b_base), (heads, t, e), kind)
-        p, dp, delta = np.empty((SIDE, SIDE), kind), np.empty((SIDE, SIDE), kind), np.empty(t, kind)
-        kt, vt = np.empty(SIDE * d, kind), np.empty(SIDE * e, kind)
-        size, p_base, dp_base = p.itemsize, p.ctypes.data, dp.ctypes.data
-        ones, down = _table(max(d, e, SIDE), 1, max(d, e, SIDE)), _table(SIDE, SIDE, SIDE - 1)
-        for head in range(heads * thread // threads, heads * (thread + 1) // threads):
-            for i in range(t):
-                delta[i] = _dot(dy[head, i], y[head, i])
-            for left in range(0, s, SIDE):
-                n = min(SIDE, s - left)
-                keys, values = k_base + size * (head * s + left) * d, v_base + size * (head * s + left) * e
-                dk, dv = dk_base + size * (head * s + left) * d, dv_base + size * (head * s + left) * e
-                transpose_block(zero, keys, d, kt.ctypes.data, SIDE, n, d)
-                transpose_block(zero, values, e, vt.ctypes.data, SIDE, n, e)
-                across = _table(SIDE, 1, n - 1)
-                for top in range(left if causal else 0, t, SIDE):
-                    m = min(SIDE, t - top)
-                    q, g = q_base + size * (head * t + top) * d, a_base + size * (head * t + top) * e
-                    q_rows, g_rows = _table(SIDE, d, m - 1), _table(SIDE, e, m - 1)
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (_GIVEN,), np.int64)
+        heads, t, s, d, e = given[0] * given[1] * given[2], given[3], given[4], given[5], given[6]
+        causal, scale, grown = given[7], kind(float_of(given[8])), kind(float_of(given[9]))
+        masked, threshold, seed0, seed1, shared = given[10], np.uint64(given[11]), given[12], given[13], given[14]
+        dropped, width = threshold > np.uint64(0), lanes(zero)
+        q_step, k_step, v_step, mask_step, y_step = given[20], given[25], given[30], given[35], given[40]
+        dy_step, dq_step, dk_step, dv_step = given[45], given[50], given[55], given[60]
+        log_totals = carray(pointer(c_base), (heads, t), kind)
+        scores, slopes = np.empty((SIDE, QUERIES), kind), np.empty((SIDE, QUERIES), kind)
+        packed, packed_dy = np.zeros((d, QUERIES), kind), np.zeros((e, QUERIES), kind)
+        line = np.zeros((2, QUERIES), kind)  # logarithms, sums of dy y
+        added = np.zeros((SIDE if masked else 1, QUERIES), kind)
+        rows = np.empty((QUERIES if masked else 1, SIDE), kind)
+        kept = np.empty((SIDE + 4 if dropped else 1, QUERIES), np.uint8)
+        keys_at, values_at = np.empty(SIDE + LONGEST_TILE, np.int64), np.empty(SIDE + LONGEST_TILE, np.int64)
+        most = max(d, e, QUERIES)
+        ones, down = np.empty(most + LONGEST_TILE, np.int64), np.empty(SIDE + LONGEST_TILE, np.int64)
+        across = np.empty(QUERIES + LONGEST_TILE, np.int64)
+        _fill(ones, 1, most - 1)
+        _fill(down, QUERIES, SIDE - 1)
+        _fill(across, 1, QUERIES - 1)
+        size, scores_base, slopes_base = scores.itemsize, scores.ctypes.data, slopes.ctypes.data
+        for head in range(heads // shared * part // parts * shared, heads // shared * (part + 1) // parts * shared):
+            for top in range(0, t, QUERIES):
+                m = min(QUERIES, t - top)
+                columns = (m + width - 1) // width * width
+                q, dq = _place(given, _Q, head) + top * q_step, _place(given, _DQ, head) + top * dq_step
+                y, dy = _place(given, _Y, head) + top * y_step, _place(given, _DY, head) + top * dy_step
+                transpose_block(zero, q, q_step // size, packed.ctypes.data, QUERIES, m, d)
+                transpose_block(zero, dy, dy_step // size, packed_dy.ctypes.data, QUERIES, m, e)
+                for i in range(d):
+                    _scale_row(zero, size, packed.ctypes.data + size * QUERIES * i, columns, scale)
+                for i in range(m):
+                    line[0, i] = log_totals[head, top + i]
+                    line[1, i] = _dot(zero, size, dy + i * dy_step, y + i * y_step, e)
+                seen = min(s, top + m) if causal else s
+                for left in range(0, seen, SIDE):
+                    n = min(SIDE, seen - left)
+                    keys, values = _place(given, _K, head) + left * k_step, _place(given, _V, head) + left * v_step
+                    dk, dv = _place(given, _DK, head) + left * dk_step, _place(given, _DV, head) + left * dv_step
+                    _fill(keys_at, k_step // size, n - 1)
+                    _fill(values_at, v_step // size, n - 1)
                     _multiply(
-                        zero,
-                        size,
-                        q,
-                        q_rows.ctypes.data,
-                        ones.ctypes.data,
-                        kt.ctypes.data,
-                        SIDE,
-                        p_base,
-                        SIDE,
-                        m,
-                        n,
-                        d,
-                        0,
-                    )
+                        zero, size, keys, keys_at.ctypes.data, ones.ctypes.data, packed.ctypes.data, QUERIES,
+                        scores_base, QUERIES, n, columns, d, 0,
+                    )  # fmt: skip
                     _multiply(
-                        zero,
-                        size,
-                        g,
-                        g_rows.ctypes.data,
-                        ones.ctypes.data,
-                        vt.ctypes.data,
-                        SIDE,
-                        dp_base,
-                        SIDE,
-                        m,
-                        n,
-                        e,
-                        0,
-                    )
-                    for i in range(m):
-                        seen = max(0, min(n, top + i + 1 - left)) if causal else n
-                        _slope(p[i, :seen], dp[i, :seen], scale, log_totals[head, top + i], delta[top + i])
-                        p[i, seen:n] = kind(0)
-                        dp[i, seen:n] = kind(0)
-                    _multiply(zero, size, p_base, across.ctypes.data, down.ctypes.data, g, e, dv, e, n, e, m, 1)
-                    _multiply(zero, size, dp_base, across.ctypes.data, down.ctypes.data, q, d, dk, d, n, d, m, 1)
-                    dq = c_base + size * (head * t + top) * d
-                    _multiply(zero, size, dp_base, down.ctypes.data, ones.ctypes.data, keys, d, dq, d, m, d, n, 1)
-                    q_rows[0] = g_rows[0] = 0  # alive until here: only their addresses were used
-                across[0] = 0
-        kt[0], vt[0], ones[0], down[0] = kind(0), kind(0), 0, 0
+                        zero, size, values, values_at.ctypes.data, ones.ctypes.data, packed_dy.ctypes.data, QUERIES,
+                        slopes_base, QUERIES, n, columns, e, 0,
+                    )  # fmt: skip
+                    if masked:
+                        base = _place(given, _MASK, head) + top * mask_step + left * (1 if masked == TRUTH else size)
+                        _mask_block(
+                            zero, size, masked, base, mask_step, rows.ctypes.data, SIDE, added.ctypes.data, m, n
+                        )
+                    if dropped:
+                        _kept(seed0, seed1, head, top, left, n, threshold, kept)
+                    for i in range(0, columns, width):
+                        _slopes(
+                            zero, size, scores_base + size * i, slopes_base + size * i, added.ctypes.data + size * i,
+                            masked, kept.ctypes.data + i, dropped, grown, n, top + i - left if causal else SIDE, scale,
+                            load(zero, line.ctypes.data + size * i),
+                            load(zero, line.ctypes.data + size * (QUERIES + i)),
+                        )  # fmt: skip
+                    down_base, ones_base, across_base = down.ctypes.data, ones.ctypes.data, across.ctypes.data
+                    _multiply(
+                        zero, size, scores_base, down_base, ones_base, dy, dy_step // size,
+                        dv, dv_step // size, n, e, m, 1,
+                    )  # fmt: skip
+                    _multiply(
+                        zero, size, slopes_base, down_base, ones_base, q, q_step // size,
+                        dk, dk_step // size, n, d, m, 1,
+                    )  # fmt: skip
+                    _multiply(
+                        zero, size, slopes_base, across_base, down_base, keys, k_step // size,
+                        dq, dq_step // size, m, d, n, left,
+                    )  # fmt: skip
+        scores[0, 0] = slopes[0, 0] = packed[0, 0] = packed_dy[0, 0] = line[0, 0] = added[0, 0] = rows[0, 0] = zero
+        kept[0, 0] = keys_at[0] = values_at[0] = ones[0] = down[0] = across[0] = 0  # alive until here: only their
+        # addresses were used
 
     return work
 
 
-def _ready(x):
-    return x if x.flags.carray else x.copy()
+def _rows(x):
+    """x, or a copy of it, with contiguous rows: numbers one after the other along the last axis."""
+    return x if (x.strides[-1] == x.itemsize or x.shape[-1] == 1) and x.flags.aligned else np.ascontiguousarray(x)
 
 
-def _sizes(q, k, v, causal, scale):
-    (t, d), (s, e) = q.shape[-2:], v.shape[-2:]
+def _like(x, make=np.empty_like):
+    """An array like x, its axes in memory in the same order: what follows then undoes a transpose for nothing."""
+    made = make(x)
+    return made if made.strides[-1] == made.itemsize else make(x, order="C")
+
+
+def _line(x):
+    """Address, strides of three leading axes (0 along those of length 1, which are repeated), stride of the rows."""
+    leading = [0 if n == 1 else step for n, step in zip(x.shape[:-2], x.strides)]
+    return x.ctypes.data, *[0] * (3 - len(leading)), *leading, x.strides[-2]
+
+
+_NOTHING = (0,) * 5
+
+
+def _mask_rows(mask, keys):
+    """The mask with a contiguous row of length `keys` for each query, or one for all of them."""
+    mask = mask.reshape((1,) * (2 - mask.ndim) + mask.shape)
+    if mask.shape[-1] != keys:
+        mask = np.broadcast_to(mask, (*mask.shape[:-1], keys))
+    mask = _rows(mask)
+    line = _line(mask)
+    return mask, line if mask.shape[-2] > 1 else (*line[:-1], 0)
+
+
+def _numbers(q, k, v, mask, seed, causal, scale, dropout):
+    """The numbers that both passes begin with, the line of the mask, the mask (to be kept alive), and the number of
+    parts."""
+    lead, (t, d), (s, e) = q.shape[:-2], q.shape[-2:], v.shape[-2:]
+    a, b, c = (1,) * (3 - len(lead)) + lead
     scale = 1 / math.sqrt(d) if scale is None else scale
-    heads = math.prod(q.shape[:-2])
-    return (heads, t, s, d, e, causal, np.float64(scale).view(np.int64)), heads * t * s * d < PARALLEL_FROM
+    bits = np.array((scale, 1 / (1 - dropout) if dropout < 1 else 0)).view(np.int64).tolist()
+    kind, line = 0, _NOTHING
+    if mask is not None:
+        kind = TRUTH if mask.dtype.kind == "b" else FLOATS
+        mask, line = _mask_rows(mask, s)
+    seeds = (0, 0, 0) if not dropout else (round(dropout * 2**32), int(seed[0]), int(seed[1]))
+    shared = c if len(lead) and lead[-1] > 1 and k.shape[:-2] != lead else 1
+    work = a * b * c * t * s * d
+    parts = 1 if work < PARALLEL_FROM else None if work < PARTS_FROM else PARTS
+    return (a, b, c, t, s, d, e, causal, *bits, kind, *seeds, shared, 0), line, mask, parts
 
 
-def attention(q, k, v, mask=None, *, causal=False, scale=None):
-    """y = softmax(q k.mT scale) v. q: (..., T, D), k: (..., S, D), v: (..., S, E) -> y (..., T, E) and the logarithms
-    of the sums (..., T, 1)."""
-    q, k, v = _ready(q), _ready(k), _ready(v)
-    y = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype)
+def attention(q, k, v, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0):
+    """y = softmax(q k.mT scale + mask) v. q: (..., T, D), k: (..., S, D), v: (..., S, E) -> y (..., T, E) and the
+    logarithms of the sums (..., T, 1)."""
+    q, k, v = _rows(q), _rows(k), _rows(v)
+    y = _like(q) if q.shape[-1] == v.shape[-1] else np.empty((*q.shape[:-1], v.shape[-1]), q.dtype)
     log_totals = np.empty((*q.shape[:-1], 1), q.dtype)
-    numbers, alone = _sizes(q, k, v, causal, scale)
-    numbers += (v.ctypes.data, log_totals.ctypes.data)
-    run(_forward(q.dtype), q, k, y, numbers, alone=alone)
+    numbers, mask_line, mask, parts = _numbers(q, k, v, mask, seed, causal, scale, dropout)
+    numbers += (*_line(q), *_line(k), *_line(v), *mask_line, *_line(y), *_NOTHING * 4)
+    run(_forward(q.dtype), log_totals, log_totals, log_totals, numbers, parts=parts)
     return y, log_totals
 
 
-def attention_backward(dy, q, k, v, out, log_total, mask=None, *, causal=False, scale=None):
+def attention_backward(
+    dy, q, k, v, out, log_total, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0
+):  # fmt: skip
     """The gradients of attention for q, k and v, from its output and the logarithms of the sums."""
-    dy, q, k, v, out, log_total = (_ready(x) for x in (dy, q, k, v, out, log_total))
-    dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
-    numbers, alone = _sizes(q, k, v, causal, scale)
-    numbers += tuple(x.ctypes.data for x in (q, k, v, log_total, dk, dv))
-    run(_backward(q.dtype), dy, out, dq, numbers, alone=alone)
+    dy, q, k, v, out = (_rows(x) for x in (dy, q, k, v, out))
+    log_total = np.ascontiguousarray(log_total)
+    dq, dk, dv = _like(q), _like(k, np.zeros_like), _like(v, np.zeros_like)
+    numbers, mask_line, mask, parts = _numbers(q, k, v, mask, seed, causal, scale, dropout)
+    numbers += (*_line(q), *_line(k), *_line(v), *mask_line, *(n for x in (out, dy, dq, dk, dv) for n in _line(x)))
+    run(_backward(q.dtype), log_total, log_total, log_total, numbers, parts=parts)
     return dq, dk, dv

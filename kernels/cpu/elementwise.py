@@ -155,7 +155,9 @@ def elementwise(name):
         y = np.empty(shape, dtype)
         return launch(made, a, b, y, (y.size, *numbers), [params.get(k, p.defaults[k]) for k in defaults])
 
-    return unary if len(p.inputs) == 1 else binary
+    chosen = unary if len(p.inputs) == 1 else binary
+    chosen.worker = made
+    return chosen
 
 
 def launch(made, a, b, y, numbers, parameters=()):
@@ -237,4 +239,5 @@ def rule(name, function, needs, keywords):
         numbers = (n, n, 1, 0, 1, 1, 0, 1)
         return launch(made, a, b, np.empty(a.shape, a.dtype), numbers, [operands[i] for i in at])
 
+    call.worker = made
     return call

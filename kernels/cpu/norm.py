@@ -1,5 +1,5 @@
-"""Layer and batch normalisation with their gradients: each array is read from memory once or twice, the row or slice
-in between stays in cache.
+"""Layer, group, root mean square and batch normalisation with their gradients: each array is read from memory once or
+twice, the row or slice in between stays in cache.
 
 The variance is taken about the mean itself, never as mean(x**2) - mean**2. Sums over rows are taken in blocks of rows
 that do not depend on the number of threads.
@@ -13,6 +13,7 @@ from numba.extending import register_jitable
 
 from .threads import compiled, pointer, run
 from .vectormath import float_of
+from .vectors import first, lanes, load, splat, store, total
 
 PARALLEL_FROM = 12_288  # elements
 BLOCKS = 16  # of rows, each with its own sums for weight and bias
@@ -22,6 +23,7 @@ COLUMNS = 64  # channels a task of batch normalisation of a matrix
 # Sums may be taken in another order (eight or sixteen partial sums, one for each lane); nothing else is relaxed.
 _row_sum = register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 _row = register_jitable(error_model="numpy", fastmath={"contract"})
+_jit = register_jitable(error_model="numpy")
 
 
 def _bits(number):
@@ -57,82 +59,135 @@ def _mean_and_squares(x):
     return mean, squares
 
 
-# ---- layer normalisation ---------------------------------------------------------------------------------------------
-@_row
-def _normalized(x, mean, rstd, weight, bias, y):
-    for j in range(x.size):
-        y[j] = (x[j] - mean) * rstd * weight[j] + bias[j]
+# ---- layer, group and root mean square normalisation -----------------------------------------------------------------
+# All are one: x (N, G, K, S) is normalised over K and S, then scaled and shifted by one number for each (G, K). Layer
+# normalisation has G = S = 1, instance normalisation K = 1. `centred` is false for the root mean square, of mean 0.
+@_jit
+def _moments(zero, size, x, n, centred):
+    """The mean of n numbers (0 if not centred), and the sum of (x - mean)**2."""
+    width, mean, squares = lanes(zero), zero, splat(zero, zero)
+    if centred:
+        sums = splat(zero, zero)
+        for start in range(0, n, SPAN):
+            part = splat(zero, zero)
+            for j in range(start, min(n, start + SPAN), width):
+                part = part + load(zero, x + size * j, first(zero, n - j), zero)
+            sums = sums + part
+        mean = total(sums) / type(zero)(n)
+    for start in range(0, n, SPAN):
+        part = splat(zero, zero)
+        for j in range(start, min(n, start + SPAN), width):
+            away = load(zero, x + size * j, first(zero, n - j), mean) - mean
+            part = part + away * away
+        squares = squares + part
+    return mean, total(squares)
 
 
 @compiled
-def _layer(zero):
-    """a: x (N, C); b: weight, bias (2, C); c: y (N, C). numbers: N, C, the address of mean and rstd (2, N), bits of
-    eps."""
+def _normalized(zero):
+    """a: x (N, G, K, S); b: weight (G K,); c: y. numbers: N, G, K, S, centred, bits of eps, the addresses of bias
+    (G K,), and of mean and rstd (N G,)."""
     kind = type(zero)
 
-    def work(a_base, b_base, c_base, numbers, thread, threads):
-        given = carray(pointer(numbers), (4,), np.int64)
-        n, size = given[0], given[1]
-        x, y = carray(pointer(a_base), (n, size), kind), carray(pointer(c_base), (n, size), kind)
-        affine, saved = carray(pointer(b_base), (2, size), kind), carray(pointer(given[2]), (2, n), kind)
-        eps = kind(float_of(given[3]))
-        for i in range(n * thread // threads, n * (thread + 1) // threads):
-            mean, squares = _mean_and_squares(x[i])
-            rstd = kind(1) / kind(math.sqrt(squares / kind(size) + eps))
-            saved[0, i], saved[1, i] = mean, rstd
-            _normalized(x[i], mean, rstd, affine[0], affine[1], y[i])
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (9,), np.int64)
+        groups, channels, length, centred = given[1], given[2], given[3], given[4]
+        lines, n, width = given[0] * groups, channels * length, lanes(zero)
+        eps, bias_base = kind(float_of(given[5])), given[6]
+        weight = carray(pointer(b_base), (groups * channels,), kind)
+        bias = carray(pointer(bias_base), (groups * channels,), kind)
+        means, rstds = carray(pointer(given[7]), (lines,), kind), carray(pointer(given[8]), (lines,), kind)
+        size = means.itemsize
+        for line in range(lines * part // parts, lines * (part + 1) // parts):
+            x, y, channel = a_base + size * line * n, c_base + size * line * n, line % groups * channels
+            mean, squares = _moments(zero, size, x, n, centred)
+            rstd = kind(1) / kind(math.sqrt(squares / kind(n) + eps))
+            means[line], rstds[line] = mean, rstd
+            if length == 1:
+                for j in range(0, n, width):
+                    keep = first(zero, n - j)
+                    hat = (load(zero, x + size * j, keep, zero) - mean) * rstd
+                    hat = hat * load(zero, b_base + size * (channel + j), keep, zero)
+                    store(hat + load(zero, bias_base + size * (channel + j), keep, zero), y + size * j, keep)
+                continue
+            for c in range(channels):
+                scale, shift, at = weight[channel + c] * rstd, bias[channel + c], size * c * length
+                for j in range(0, length, width):
+                    keep = first(zero, length - j)
+                    away = load(zero, x + at + size * j, keep, zero) - mean
+                    store(away * scale + shift, y + at + size * j, keep)
 
     return work
 
 
-@_row_sum
-def _sums(g, x, mean, rstd, weight):
-    """sum(g weight) and sum(g weight xhat)."""
-    total, along = x.dtype.type(0), x.dtype.type(0)
-    for j in range(x.size):
-        slope = g[j] * weight[j]
-        total += slope
-        along += slope * ((x[j] - mean) * rstd)
-    return total, along
-
-
-@_row
-def _add_affine(g, x, mean, rstd, dweight, dbias):
-    for j in range(x.size):
-        dweight[j] += g[j] * ((x[j] - mean) * rstd)
-        dbias[j] += g[j]
-
-
-@_row
-def _layer_slope(g, x, mean, rstd, weight, total, along, dx):
-    for j in range(x.size):
-        dx[j] = rstd * (g[j] * weight[j] - total - (x[j] - mean) * rstd * along)
-
-
 @compiled
-def _layer_backward(zero):
-    """a: x (N, C); b: g (N, C); c: dx (N, C). numbers: N, C, the number of blocks, the addresses of mean and rstd
-    (2, N), of weight (C,), and of dweight and dbias of each block (blocks, 2, C)."""
+def _normalized_backward(zero):
+    """a: x (N, G, K, S); b: g, like x; c: dx. numbers: N, G, K, S, centred, the number of blocks, the addresses of mean
+    and rstd (N G,), of weight (G K,), and of dweight and dbias of each block (blocks, 2, G K)."""
     kind = type(zero)
 
-    def work(a_base, b_base, c_base, numbers, thread, threads):
-        given = carray(pointer(numbers), (6,), np.int64)
-        n, size, blocks = given[0], given[1], given[2]
-        x, g = carray(pointer(a_base), (n, size), kind), carray(pointer(b_base), (n, size), kind)
-        dx, saved = carray(pointer(c_base), (n, size), kind), carray(pointer(given[3]), (2, n), kind)
-        weight = carray(pointer(given[4]), (size,), kind)
-        partial = carray(pointer(given[5]), (blocks, 2, size), kind)
-        for block in range(blocks * thread // threads, blocks * (thread + 1) // threads):
-            partial[block, :, :] = kind(0)
-            for i in range(n * block // blocks, n * (block + 1) // blocks):
-                mean, rstd, total, along = saved[0, i], saved[1, i], kind(0), kind(0)
-                for start in range(0, size, SPAN):
-                    stop = min(size, start + SPAN)
-                    t, s = _sums(g[i, start:stop], x[i, start:stop], mean, rstd, weight[start:stop])
-                    total += t
-                    along += s
-                _add_affine(g[i], x[i], mean, rstd, partial[block, 0], partial[block, 1])
-                _layer_slope(g[i], x[i], mean, rstd, weight, total / kind(size), along / kind(size), dx[i])
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (10,), np.int64)
+        groups, channels, length, centred, blocks = given[1], given[2], given[3], given[4], given[5]
+        lines, n, width, whole = given[0] * groups, channels * length, lanes(zero), groups * channels
+        means, rstds = carray(pointer(given[6]), (lines,), kind), carray(pointer(given[7]), (lines,), kind)
+        weight, partial = carray(pointer(given[8]), (whole,), kind), carray(pointer(given[9]), (blocks, 2, whole), kind)
+        size = weight.itemsize
+        for block in range(blocks * part // parts, blocks * (part + 1) // parts):
+            dweight_base = given[9] + size * 2 * whole * block
+            for line in range(
+                given[0] * block // blocks * groups, given[0] * (block + 1) // blocks * groups
+            ):  # fmt: skip
+                at, channel = size * line * n, line % groups * channels
+                x, g, dx = a_base + at, b_base + at, c_base + at
+                mean, rstd = means[line] if centred else zero, rstds[line]
+                sums = along = zero
+                if length == 1:
+                    weights, dweight = given[8] + size * channel, dweight_base + size * channel
+                    dbias = dweight + size * whole
+                    for start in range(0, n, SPAN):
+                        sums_here = along_here = splat(zero, zero)
+                        for j in range(start, min(n, start + SPAN), width):
+                            keep = first(zero, n - j)
+                            slope = load(zero, g + size * j, keep, zero)
+                            hat = (load(zero, x + size * j, keep, mean) - mean) * rstd
+                            store(load(zero, dweight + size * j, keep, zero) + slope * hat, dweight + size * j, keep)
+                            store(load(zero, dbias + size * j, keep, zero) + slope, dbias + size * j, keep)
+                            slope = slope * load(zero, weights + size * j, keep, zero)
+                            sums_here, along_here = sums_here + slope, slope * hat + along_here
+                        sums += total(sums_here)
+                        along += total(along_here)
+                else:
+                    for c in range(channels):
+                        sums_here = along_here = splat(zero, zero)
+                        for j in range(c * length, (c + 1) * length, width):
+                            keep = first(zero, (c + 1) * length - j)
+                            slope = load(zero, g + size * j, keep, zero)
+                            away = load(zero, x + size * j, keep, mean) - mean
+                            sums_here, along_here = sums_here + slope, slope * away + along_here
+                        slope, turn = total(sums_here), total(along_here) * rstd
+                        partial[block, 0, channel + c] += turn
+                        partial[block, 1, channel + c] += slope
+                        sums += slope * weight[channel + c]
+                        along += turn * weight[channel + c]
+                sums = sums / kind(n) if centred else zero
+                along = along / kind(n)
+                if length == 1:
+                    for j in range(0, n, width):
+                        keep = first(zero, n - j)
+                        hat = (load(zero, x + size * j, keep, zero) - mean) * rstd
+                        slope = load(zero, g + size * j, keep, zero) * load(zero, weights + size * j, keep, zero)
+                        store((slope - sums - hat * along) * rstd, dx + size * j, keep)
+                    continue
+                # dx = rstd (g w - sums - (x - mean) rstd along), in two products a number
+                turn, shift = -rstd * rstd * along, -rstd * sums
+                for c in range(channels):
+                    scale = weight[channel + c] * rstd
+                    for j in range(c * length, (c + 1) * length, width):
+                        keep = first(zero, (c + 1) * length - j)
+                        away = load(zero, x + size * j, keep, zero) - mean
+                        slope = load(zero, g + size * j, keep, zero) * scale
+                        store(slope + (away * turn + shift), dx + size * j, keep)
 
     return work
 
@@ -141,34 +196,80 @@ def _ready(x):
     return x if x.flags.carray else x.copy()
 
 
+def _normalize(x, weight, bias, sizes, eps, saved, centred=True):
+    """y, mean and rstd, these of the shape `saved`, of x seen as (N, G, K, S)."""
+    count = sizes[1] * sizes[2]
+    x, y, mean, rstd = _ready(x), np.empty(x.shape, x.dtype), np.empty(saved, x.dtype), np.empty(saved, x.dtype)
+    weight = np.ones(count, x.dtype) if weight is None else _ready(weight)
+    bias = np.zeros(count, x.dtype) if bias is None else _ready(bias)
+    numbers = (*sizes, centred, _bits(eps), bias.ctypes.data, mean.ctypes.data, rstd.ctypes.data)
+    run(_normalized(x.dtype), x, weight, y, numbers, alone=x.size < PARALLEL_FROM)
+    return y, mean, rstd
+
+
+def _normalize_backward(dy, x, mean, rstd, weight, sizes, centred=True):
+    """dx, and dweight and dbias (G K,), of x seen as (N, G, K, S)."""
+    n, count = sizes[0], sizes[1] * sizes[2]
+    alone = x.size < PARALLEL_FROM
+    blocks = 1 if alone else min(BLOCKS, n)
+    x, dy, dx, mean, rstd = _ready(x), _ready(dy), np.empty(x.shape, x.dtype), _ready(mean), _ready(rstd)
+    weight = np.ones(count, x.dtype) if weight is None else _ready(weight)
+    partial = np.zeros((blocks, 2, count), x.dtype)
+    numbers = (*sizes, centred, blocks, *(a.ctypes.data for a in (mean, rstd, weight, partial)))
+    run(_normalized_backward(x.dtype), x, dy, dx, numbers, alone=alone)
+    dweight, dbias = partial.sum(axis=0) if blocks > 1 else partial[0]
+    return dx, dweight, dbias
+
+
+def _rest(x, ndim):
+    """The shape of one number for each row of the last `ndim` axes."""
+    return x.shape[: x.ndim - ndim] + (1,) * ndim
+
+
+def _last_axes(x, ndim):
+    """x seen as (N, 1, C, 1), C the size of its last axes."""
+    size = math.prod(x.shape[x.ndim - ndim :])
+    return x.size // size, 1, size, 1
+
+
 def layer_norm(x, weight=None, bias=None, *, ndim=1, eps=1e-5):
     """y = (x - mean) rstd weight + bias over the last `ndim` axes. x: (..., C) -> y, mean and rstd (..., 1)."""
-    size = math.prod(x.shape[x.ndim - ndim :])
-    n = x.size // size
-    x, y, saved = _ready(x), np.empty(x.shape, x.dtype), np.empty((2, n), x.dtype)
-    affine = np.empty((2, size), x.dtype)
-    affine[0] = 1 if weight is None else weight.reshape(-1)
-    affine[1] = 0 if bias is None else bias.reshape(-1)
-    run(_layer(x.dtype), x, affine, y, (n, size, saved.ctypes.data, _bits(eps)), alone=x.size < PARALLEL_FROM)
-    shape = x.shape[: x.ndim - ndim] + (1,) * ndim
-    return y, saved[0].reshape(shape), saved[1].reshape(shape)
+    return _normalize(x, weight, bias, _last_axes(x, ndim), eps, _rest(x, ndim))
 
 
 def layer_norm_backward(dy, x, mean, rstd, weight=None, *, ndim=1):
     """The gradients of layer_norm for x (..., C), weight (C,) and bias (C,). dy, x: (..., C); mean, rstd: (..., 1)."""
+    dx, dweight, dbias = _normalize_backward(dy, x, mean, rstd, weight, _last_axes(x, ndim))
     inner = x.shape[x.ndim - ndim :]
-    size = math.prod(inner)
-    n = x.size // size
-    alone = x.size < PARALLEL_FROM
-    blocks = 1 if alone else min(BLOCKS, n)
-    x, dy, dx, saved = _ready(x), _ready(dy), np.empty(x.shape, x.dtype), np.empty((2, n), x.dtype)
-    saved[0], saved[1] = mean.reshape(-1), rstd.reshape(-1)
-    weight = np.ones(size, x.dtype) if weight is None else _ready(weight)
-    partial = np.empty((blocks, 2, size), x.dtype)
-    numbers = (n, size, blocks, saved.ctypes.data, weight.ctypes.data, partial.ctypes.data)
-    run(_layer_backward(x.dtype), x, dy, dx, numbers, alone=alone)
-    dweight, dbias = partial.sum(axis=0) if blocks > 1 else partial[0]
     return dx, dweight.reshape(inner), dbias.reshape(inner)
+
+
+def rms_norm(x, weight=None, *, ndim=1, eps=1e-5):
+    """y = x rstd weight, rstd = (mean(x**2) + eps)**-1/2 over the last `ndim` axes. x: (..., C) -> y, rstd (..., 1)."""
+    y, _, rstd = _normalize(x, weight, None, _last_axes(x, ndim), eps, _rest(x, ndim), centred=False)
+    return y, rstd
+
+
+def rms_norm_backward(dy, x, rstd, weight=None, *, ndim=1):
+    """The gradients of rms_norm for x (..., C) and weight (C,)."""
+    dx, dweight, _ = _normalize_backward(dy, x, rstd, rstd, weight, _last_axes(x, ndim), centred=False)
+    return dx, dweight.reshape(x.shape[x.ndim - ndim :])
+
+
+def _channels(x, groups):
+    """x (B, C, ...) seen as (B, G, C / G, S)."""
+    return x.shape[0], groups, x.shape[1] // groups, math.prod(x.shape[2:])
+
+
+def group_norm(x, weight=None, bias=None, *, groups=1, eps=1e-5):
+    """y = (x - mean) rstd weight + bias, mean and rstd (B, G, 1) over the channels of a group and all that follows.
+    x: (B, C, ...); weight, bias: (C,)."""
+    return _normalize(x, weight, bias, _channels(x, groups), eps, (x.shape[0], groups, 1))
+
+
+def group_norm_backward(dy, x, mean, rstd, weight=None, *, groups=1):
+    """The gradients of group_norm for x (B, C, ...), weight and bias (C,)."""
+    return _normalize_backward(dy, x, mean, rstd, weight, _channels(x, groups))
 
 
 # ---- batch normalisation ---------------------------------------------------------------------------------------------

@@ -1,176 +1,216 @@
-"""Softmax and log-softmax with their gradients: one pass over memory, the row in between stays in cache.
+"""Softmax, log-softmax and log-sum-exp with their gradients: one pass over memory, the line in between stays in cache.
 
-The kernels work on contiguous rows: along an axis that is not the last, a few columns at a time are turned into rows.
-float32 and float64, any shape. A row that holds NaN or +inf, or only -inf, gives NaN, as in PyTorch.
+A *line* is the numbers along the axis. Where the axis is the last, a vector holds neighbours of one line, and its lanes
+meet at the end; else it holds the same place of neighbouring lines. Apart from that the two are one loop: `count`
+vectors, `step` bytes apart, of which `last` says the lanes of the last one, `full` those of the others. float32 and
+float64, any shape. A line that holds NaN or +inf, or only -inf, gives NaN, as in PyTorch.
 """
 
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import carray
 from numba.extending import register_jitable
 
 from . import vectormath
-from .tiles import transpose_block
+from .threads import compiled, pointer, run
+from .vectors import exp, exp_below, first, lane, lanes, larger, largest, load, splat, store, total, where
 
-PARALLEL_FROM = 16_384  # elements
-CHUNK = 8_192  # elements a task (whole rows)
-COLUMNS = 32
-SPAN = 2_048
+PARALLEL_FROM = 12_288  # elements
+SPAN = 128  # vectors summed at once: the error grows with n / SPAN + SPAN additions, not with n
 
 # register_jitable keeps a plain function, found by its name: the disk cache of a closure over it works, over an njit
 # not.
-_row = register_jitable(error_model="numpy", fastmath={"contract"})
-# Sums may be taken in another order (eight or sixteen partial sums, one for each lane); nothing else is relaxed.
-_row_sum = register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+_jit = register_jitable(error_model="numpy")
 
 
-@_row
-def _largest(x):
-    m = x[0]
-    for j in range(x.size):
-        m = vectormath.maximum(m, x[j])
-    return m
+@_jit
+def _top(zero, x, count, step, full, last, across):
+    """The largest of the line, in every lane. NaN is passed over: it will be met in the sum."""
+    top = splat(zero, -np.inf)
+    for j in range(count):
+        top = larger(load(zero, x + j * step, last if j == count - 1 else full, -np.inf), top)
+    return splat(zero, largest(top)) if across else top
 
 
-@_row_sum
-def _exponentials(x, m, y):
-    """y = exp(x - m); the sum of y."""
-    total = x.dtype.type(0)
-    for j in range(x.size):
-        e = vectormath.exp(x[j] - m)
-        y[j] = e
-        total += e
-    return total
+@_jit
+def _exponentials(zero, x, y, top, count, step, full, last, across):
+    """y = e**(x - top); the sum of y, in every lane."""
+    sums = splat(zero, zero)
+    for start in range(0, count, SPAN):
+        part = splat(zero, zero)
+        for j in range(start, min(count, start + SPAN)):
+            keep = last if j == count - 1 else full
+            e = exp_below(load(zero, x + j * step, keep, -np.inf) - top)
+            if y:
+                store(e, y + j * step, keep)
+            part = part + e
+        sums = sums + part
+    return splat(zero, total(sums)) if across else sums
 
 
-@_row_sum
-def _dot(x, y):
-    total = x.dtype.type(0)
-    for j in range(x.size):
-        total += x[j] * y[j]
-    return total
+@_jit
+def _log(zero, x, line, across):
+    """ln x: of one number if all lanes are the same, else by way of the memory at `line`."""
+    if across:
+        return splat(zero, vectormath.log(lane(x)))
+    store(x, line)
+    numbers = carray(pointer(line), (lanes(zero),), type(zero))
+    for i in range(numbers.size):
+        numbers[i] = vectormath.log(numbers[i])
+    return load(zero, line)
 
 
-@_row_sum
-def _sum(x):
-    total = x.dtype.type(0)
-    for j in range(x.size):
-        total += x[j]
-    return total
-
-
-# Long rows are summed in spans: the error grows with n / SPAN + SPAN / 16 additions, not with n. Slices, not offsets:
-# an index that might be negative costs Numba a select, and the loop its vectors.
-@_row
-def _softmax(x, _, y):
+@_jit
+def _softmax(zero, x, _, y, line, count, step, full, last, across):
     # shift by the max: exp overflows above ~88 in float32. All -inf: -inf - -inf is NaN, and stays.
-    m, total = _largest(x), x.dtype.type(0)
-    for start in range(0, x.size, SPAN):
-        total += _exponentials(x[start : start + SPAN], m, y[start : start + SPAN])
-    scale = x.dtype.type(1) / total
-    for j in range(x.size):
-        y[j] *= scale
+    top = _top(zero, x, count, step, full, last, across)
+    scale = 1 / _exponentials(zero, x, y, top, count, step, full, last, across)
+    for j in range(count):
+        keep = last if j == count - 1 else full
+        store(load(zero, y + j * step, keep, zero) * scale, y + j * step, keep)
 
 
-@_row
-def _log_softmax(x, _, y):
-    m, total = _largest(x), x.dtype.type(0)
-    for start in range(0, x.size, SPAN):
-        total += _exponentials(x[start : start + SPAN], m, y[start : start + SPAN])
-    log_total = vectormath.log(total)
-    for j in range(x.size):
-        y[j] = (x[j] - m) - log_total  # m + log_total would round away the small part
+@_jit
+def _log_softmax(zero, x, _, y, line, count, step, full, last, across):
+    top = _top(zero, x, count, step, full, last, across)
+    sums = _log(zero, _exponentials(zero, x, 0, top, count, step, full, last, across), line, across)
+    for j in range(count):
+        keep = last if j == count - 1 else full
+        x_less = load(zero, x + j * step, keep, zero) - top
+        store(x_less - sums, y + j * step, keep)  # top + sums would round away the small part
 
 
-@_row
-def _softmax_slope(g, y, dx):
-    mean = g.dtype.type(0)
-    for start in range(0, g.size, SPAN):
-        mean += _dot(g[start : start + SPAN], y[start : start + SPAN])
-    for j in range(g.size):
-        dx[j] = y[j] * (g[j] - mean)
+@_jit
+def _logsumexp(zero, x, _, y, line, count, step, full, last, across):
+    """y has one number for each line."""
+    top = _top(zero, x, count, step, full, last, across)
+    # A line of -inf gives -inf, one with +inf gives +inf: then nothing is shifted
+    base = where(top - top == 0, top, splat(zero, zero))
+    sums = splat(zero, zero)
+    for start in range(0, count, SPAN):
+        part = splat(zero, zero)
+        for j in range(start, min(count, start + SPAN)):
+            part = part + exp(load(zero, x + j * step, last if j == count - 1 else full, -np.inf) - base)
+        sums = sums + part
+    sums = splat(zero, total(sums)) if across else sums
+    store(base + _log(zero, sums, line, across), y, first(zero, 1) if across else last)
 
 
-@_row
-def _log_softmax_slope(g, y, dx):
-    total = g.dtype.type(0)
-    for start in range(0, g.size, SPAN):
-        total += _sum(g[start : start + SPAN])
-    for j in range(g.size):
-        dx[j] = g[j] - vectormath.exp(y[j]) * total
+@_jit
+def _softmax_slope(zero, g, y, dx, line, count, step, full, last, across):
+    mean = splat(zero, zero)
+    for start in range(0, count, SPAN):
+        part = splat(zero, zero)
+        for j in range(start, min(count, start + SPAN)):
+            keep = last if j == count - 1 else full
+            part = load(zero, g + j * step, keep, zero) * load(zero, y + j * step, keep, zero) + part
+        mean = mean + part
+    mean = splat(zero, total(mean)) if across else mean
+    for j in range(count):
+        keep = last if j == count - 1 else full
+        slope = load(zero, g + j * step, keep, zero) - mean
+        store(load(zero, y + j * step, keep, zero) * slope, dx + j * step, keep)
 
 
-def _along_axis(kernel):
-    """The launcher of kernel(row of a, row of b, row of out) for all rows along an axis of two arrays of one shape."""
-
-    @njit(cache=True, nogil=True, error_model="numpy")
-    def serial(a, b, out):  # (rows, n)
-        for i in range(a.shape[0]):
-            kernel(a[i], b[i], out[i])
-
-    @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-    def parallel(a, b, out, rows):  # (rows, n)
-        for chunk in prange((a.shape[0] + rows - 1) // rows):
-            for i in range(chunk * rows, min(a.shape[0], (chunk + 1) * rows)):
-                kernel(a[i], b[i], out[i])
-
-    @njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-    def columns(a, b, out):  # (outer, n, inner)
-        _, n, inner = a.shape
-        blocks = (inner + COLUMNS - 1) // COLUMNS
-        for block in prange(a.shape[0] * blocks):
-            task = np.int64(block)  # prange counts in uint64, which with int64 makes float64
-            outer, start = task // blocks, task % blocks * COLUMNS
-            count = min(COLUMNS, inner - start)
-            lines = np.empty((3, COLUMNS, n), a.dtype)  # columns turned into rows, a few at a time
-            zero, base, step = lines[0, 0, 0], lines.ctypes.data, a.itemsize * COLUMNS * n
-            offset = a.itemsize * (outer * n * inner + start)
-            transpose_block(zero, a.ctypes.data + offset, inner, base, n, n, count)
-            transpose_block(zero, b.ctypes.data + offset, inner, base + step, n, n, count)
-            for c in range(count):
-                kernel(lines[0, c], lines[1, c], lines[2, c])
-            transpose_block(zero, base + 2 * step, n, out.ctypes.data + offset, inner, count, n)
-            lines[0, 0, 0] = zero  # alive until here: only its address was used
-
-    def launch(a, b, axis):
-        a = a if a.flags.carray else a.copy()
-        b = b if b.flags.carray else b.copy()
-        out = np.empty_like(a)
-        if not out.size:
-            return out
-        n = a.shape[axis] if a.ndim else 1
-        if axis not in (-1, a.ndim - 1):
-            shape = (-1, n, math.prod(a.shape[axis % a.ndim + 1 :]))
-            columns(a.reshape(shape), b.reshape(shape), out.reshape(shape))
-        elif a.size < PARALLEL_FROM:
-            serial(a.reshape(-1, n), b.reshape(-1, n), out.reshape(-1, n))
-        else:
-            parallel(a.reshape(-1, n), b.reshape(-1, n), out.reshape(-1, n), max(1, CHUNK // n))
-        return out
-
-    return launch
+@_jit
+def _log_softmax_slope(zero, g, y, dx, line, count, step, full, last, across):
+    sums = splat(zero, zero)
+    for start in range(0, count, SPAN):
+        part = splat(zero, zero)
+        for j in range(start, min(count, start + SPAN)):
+            part = part + load(zero, g + j * step, last if j == count - 1 else full, zero)
+        sums = sums + part
+    sums = splat(zero, total(sums)) if across else sums
+    for j in range(count):
+        keep = last if j == count - 1 else full
+        p = exp(load(zero, y + j * step, keep, zero))
+        store(load(zero, g + j * step, keep, zero) - p * sums, dx + j * step, keep)
 
 
-_softmax_rows, _log_softmax_rows = _along_axis(_softmax), _along_axis(_log_softmax)
-_softmax_slope_rows, _log_softmax_slope_rows = _along_axis(_softmax_slope), _along_axis(_log_softmax_slope)
+def _lines(kernel):
+    """The worker of kernel(zero, line of a, of b, of c, workspace, count, step, full, last, across) for all lines.
+
+    numbers: outer, n, inner of a and b (outer, n, inner), and the length of c's axis, n or 1.
+    """
+
+    @compiled
+    def worker(zero):
+        kind = type(zero)
+
+        def work(a_base, b_base, c_base, numbers, part, parts):
+            given = carray(pointer(numbers), (4,), np.int64)
+            outer, n, inner, kept = given[0], given[1], given[2], given[3]
+            width, line = lanes(zero), np.empty(lanes(zero), kind)
+            size, across = line.itemsize, inner == 1
+            blocks = (inner + width - 1) // width  # vectors side by side
+            count, step = ((n + width - 1) // width, width * size) if across else (n, inner * size)
+            full = last = first(zero, n - (count - 1) * width)
+            if across:
+                full = first(zero, width)
+            units = outer * blocks
+            for unit in range(units * part // parts, units * (part + 1) // parts):
+                i, block = unit // blocks, unit % blocks * width
+                if not across:
+                    full = last = first(zero, inner - block)
+                at, to = size * (i * n * inner + block), size * (i * kept * inner + block)
+                kernel(
+                    zero, a_base + at, b_base + at, c_base + to, line.ctypes.data, count, step, full, last, across
+                )  # fmt: skip
+            line[0] = zero  # alive until here: only its address was used
+
+        return work
+
+    return worker
+
+
+_softmax_lines, _log_softmax_lines, _logsumexp_lines = _lines(_softmax), _lines(_log_softmax), _lines(_logsumexp)
+_softmax_slope_lines, _log_softmax_slope_lines = _lines(_softmax_slope), _lines(_log_softmax_slope)
+
+
+def _launch(worker, a, b, out, outer, n, inner, kept):
+    if out.size:
+        run(worker(a.dtype), a, b, out, (outer, n, inner, kept), alone=a.size < PARALLEL_FROM)
+    return out
+
+
+def _along(worker, a, b, axis):
+    """The worker on all lines along an axis of two arrays of one shape."""
+    a = a if a.flags.carray else a.copy()
+    b = b if b.flags.carray else b.copy()
+    shape, axis = a.shape or (1,), axis % max(a.ndim, 1)
+    inner = math.prod(shape[axis + 1 :])
+    n = shape[axis]
+    outer = a.size // (n * inner) if a.size else 0
+    return _launch(worker, a, b, np.empty(a.shape, a.dtype), outer, n, inner, n)
 
 
 def softmax(x, *, axis):
     """y = exp(x - max x) / sum exp(x - max x) along `axis`. x: any shape, float32 or float64."""
-    return _softmax_rows(x, x, axis)
+    return _along(_softmax_lines, x, x, axis)
 
 
 def log_softmax(x, *, axis):
     """y = (x - max x) - log sum exp(x - max x) along `axis`."""
-    return _log_softmax_rows(x, x, axis)
+    return _along(_log_softmax_lines, x, x, axis)
 
 
 def softmax_backward(g, y, *, axis):
     """dx = y (g - sum g y), y the softmax."""
-    return _softmax_slope_rows(g, y, axis)
+    return _along(_softmax_slope_lines, g, y, axis)
 
 
 def log_softmax_backward(g, y, *, axis):
     """dx = g - exp(y) sum g, y the log-softmax."""
-    return _log_softmax_slope_rows(g, y, axis)
+    return _along(_log_softmax_slope_lines, g, y, axis)
+
+
+def logsumexp(x, *, axis=None, keepdims=False):
+    """y = max x + log sum exp(x - max x) over one axis or neighbouring ones."""
+    x = x if x.flags.carray else x.copy()
+    axes = sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
+    start, stop = axes[0], axes[-1] + 1
+    outer, n, inner = (math.prod(s) for s in (x.shape[:start], x.shape[start:stop], x.shape[stop:]))
+    kept = (1,) * len(axes) if keepdims else ()
+    y = np.empty((*x.shape[:start], *kept, *x.shape[stop:]), x.dtype)
+    return _launch(_logsumexp_lines, x, x, y, outer, n, inner, 1)

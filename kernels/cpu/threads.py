@@ -17,7 +17,8 @@ from . import memory, workers
 from .cache import address, jit
 from .workers import MOST_PARTS, call_worker, start_job
 
-WORKER = types.void(*[types.int64] * 6)
+WORKER = types.void(*[types.int64] * 6)  # the signature of a worker
+WORKERS = {}  # all there are, by module and name: dtype -> address
 
 
 @intrinsic
@@ -52,6 +53,7 @@ def compiled(make):
     def compile_for(dtype):
         return address(WORKER)(make(dtype.type(0)))
 
+    WORKERS[f"{make.__module__.rsplit('.', 1)[-1]}.{make.__name__}"] = lambda dtype: compile_for(dtype)[1]
     return lambda dtype: compile_for(dtype)[1]
 
 

@@ -337,15 +337,9 @@ def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 def _avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, n):
     who = f"avg_pool{n}d"
     size, stride, padding, _, outs, extra = _pool_options(who, x, n, kernel_size, stride, padding, 1, ceil_mode)
-    lengths, last = x.shape[-n:], tuple(range(-n, 0))
-    plain = not any(padding) and not any(extra)
-    if plain and stride == size and divisor_override is None:  # windows side by side: a reshape shows them
-        x = x[(..., *(slice(o * k) for o, k in zip(outs, size)))]
-        x = F.reshape(x, (*x.shape[:-n], *(v for pair in zip(outs, size) for v in pair)))  # (B, C, OH, KH, OW, KW)
-        return F.mean(x, axis=tuple(range(1 - 2 * n, 0, 2)))
-    if not plain:
-        x = F.pad(x, widths=((0, 0),) * (x.ndim - n) + tuple((p, p + e) for p, e in zip(padding, extra)))
-    sums = F.sum(F.windows(x, size=size, stride=stride, dilation=(1,) * n), axis=last)  # (B, C, OH, OW)
+    lengths, plain = x.shape[-n:], not any(padding) and not any(extra)
+    frame = tuple((p, p + e) for p, e in zip(padding, extra))
+    sums = F.window_sum(x, size=size, stride=stride, frame=frame)  # (B, C, OH, OW)
     if divisor_override is not None:
         if divisor_override == 0:
             raise ArgumentError(f"{who}: divisor_override must not be 0.")
@@ -499,8 +493,7 @@ def rms_norm(
             f"x is {input.shape}, expected (..., {', '.join(map(str, shape))})."
         )
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
-    y = input * F.rsqrt(F.mean(F.square(input), axis=tuple(range(-len(shape), 0)), keepdims=True) + eps)
-    return y if weight is None else y * weight
+    return F.rms_norm(input, weight, ndim=len(shape), eps=eps)
 
 
 def group_norm(
@@ -512,12 +505,7 @@ def group_norm(
         raise ShapeError(
             f"group_norm: x must be (B, C, ...) with C divisible by num_groups={num_groups}: got {input.shape}."
         )
-    n = math.prod(input.shape[1:]) // num_groups
-    grouped = F.reshape(input, (input.shape[0], num_groups, n))  # (B, G, n)
-    y = F.reshape(F.layer_norm(grouped, eps=eps), input.shape) if input.size else input * 1
-    channel = (-1, *[1] * (input.ndim - 2))
-    y = y if weight is None else y * F.reshape(weight, channel)
-    return y if bias is None else y + F.reshape(bias, channel)
+    return F.group_norm(input, weight, bias, groups=num_groups, eps=eps) if input.size else input * 1
 
 
 def instance_norm(
@@ -636,7 +624,6 @@ def _attention_inputs(query: Tensor, key: Tensor, value: Tensor, mask: Any, caus
                 f"{who}: with enable_gqa the heads (axis -3) of key and value must be equal and divide the query's: "
                 f"got {query.shape}, {key.shape} and {value.shape}."
             )
-        key, value = _repeated_heads(key, heads // groups), _repeated_heads(value, heads // groups)
     if mask is not None:
         mask = mask if isinstance(mask, Tensor) else wrap(as_array(mask))
         if mask.dtype.kind not in "bf":
@@ -654,11 +641,17 @@ def _attention_inputs(query: Tensor, key: Tensor, value: Tensor, mask: Any, caus
     return key, value, mask
 
 
-def _repeated_heads(x: Tensor, times: int) -> Tensor:
-    """(..., G, S, D) to (..., G times, S, D), each head `times` times in a row."""
-    *batch, groups, s, d = x.shape
-    x = F.broadcast_to(F.expand_dims(x, axis=-3), (*batch, groups, times, s, d))
-    return F.reshape(x, (*batch, groups * times, s, d))
+def _grouped_heads(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple:
+    """Query (..., H, T, D) as (..., G, H / G, T, D), key and value (..., G, S, D) as (..., G, 1, S, D), which serve
+    H / G heads each without a copy, and the mask to go with them."""
+
+    def split(x):  # axis -3 in two; one of length 1 as two of them
+        *batch, heads, rows, columns = x.shape
+        groups = key.shape[-3] if heads > 1 else 1
+        return F.reshape(x, (*batch, groups, heads // groups, rows, columns))
+
+    mask = split(mask) if mask is not None and mask.ndim > 2 else mask
+    return split(query), F.expand_dims(key, axis=-3), F.expand_dims(value, axis=-3), mask
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool, scale: float | None) -> Tensor:
@@ -694,7 +687,8 @@ def scaled_dot_product_attention(
     attn_mask: broadcasts to (..., T, S); truth values, True takes part, or floats that are added. is_causal: query i
     sees keys 0 to i. scale: 1 / sqrt(D) if None. dropout_p: applied to the weights whenever it is not 0, so pass 0 in
     evaluation. enable_gqa: query has a multiple of the heads of key and value (axis -3), which are shared in groups
-    (Ainslie et al. 2023, arXiv:2305.13245). A query that sees no key gets zeros.
+    (Ainslie et al. 2023, arXiv:2305.13245). A query that sees no key gets zeros. The weights are never formed, here and
+    in the backward pass: memory grows with T, not with T S.
     Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1.
 
     >>> import minigrad as mg
@@ -706,9 +700,15 @@ def scaled_dot_product_attention(
     if not 0 <= dropout_p <= 1:
         raise ArgumentError(f"scaled_dot_product_attention: dropout_p must be from 0 to 1: got {dropout_p}.")
     key, value, mask = _attention_inputs(query, key, value, attn_mask, is_causal, enable_gqa)
-    if dropout_p == 0 and query.size and key.size and value.size:
-        return F.attention(query, key, value, mask, causal=is_causal, scale=scale)
-    return F.matmul(dropout(attention_weights(query, key, mask, is_causal, scale), dropout_p), value)
+    heads = query.shape[-3] if enable_gqa and query.shape[-3] != key.shape[-3] else 0
+    if heads:
+        query, key, value, mask = _grouped_heads(query, key, value, mask)
+    if not (query.size and key.size and value.size):
+        y = F.matmul(attention_weights(query, key, mask, is_causal, scale), value)
+    else:
+        seed = wrap(query.backend.asarray(default_generator.numpy("integers", 2**32, size=2))) if dropout_p else None
+        y = F.attention(query, key, value, mask, seed, causal=is_causal, scale=scale, dropout=dropout_p)
+    return F.reshape(y, (*y.shape[:-4], heads, *y.shape[-2:])) if heads else y
 
 
 # ---- activations -----------------------------------------------------------------------------------------------------

@@ -167,6 +167,104 @@ def layer_norm_backward(F, dy, x, mean, rstd, weight=None, *, ndim=1):
     return dx, F.sum(dy * xhat, axis=rows), F.sum(dy, axis=rows)  # (..., C), (C,), (C,)
 
 
+@fused(
+    shape=lambda op, x, weight=None, *, ndim=1, eps=1e-5: _layer_norm_shape(op, x, weight, ndim=ndim),
+    saves=("rstd",),
+    kind="float",
+    public=False,
+    samples=(
+        case((3, 4), (4,), eps=1e-5), case((2, 3, 2), (3, 2), ndim=2, eps=1e-6), case((3, 4), eps=1e-5),
+        case((3, 1), (1,), eps=1e-2),
+    ),
+)  # fmt: skip
+def rms_norm(F, x, weight=None, *, ndim=1, eps=1e-5):
+    """y = x / sqrt(mean(x**2) + eps) * weight over the last `ndim` axes. x: (..., C); weight: (C,) or None.
+    Zhang, Sennrich 2019, arXiv:1910.07467."""
+    rstd = F.rsqrt(F.mean(F.square(x), axis=tuple(range(-ndim, 0)), keepdims=True) + eps)  # (..., 1)
+    y = x * rstd
+    return y if weight is None else y * weight, rstd
+
+
+@rms_norm.rule("x", "weight")
+def _(F, g, x, weight, rstd, ndim):
+    return F.rms_norm_backward(g, x, rstd, weight, ndim=ndim)
+
+
+@fused(
+    shape=lambda op, dy, x, rstd, weight=None, *, ndim=1: Spec(
+        broadcast_shapes(op, dy.shape, x.shape), result_dtype("float", dy, x)
+    ),
+    outputs=2,
+    kind="float",
+    public=False,
+    samples=(
+        case((3, 4), (3, 4), (3, 1), (4,)), case((2, 3, 2), (2, 3, 2), (2, 1, 1), (3, 2), ndim=2),
+        case((3, 4), (3, 4), (3, 1)),
+    ),
+)  # fmt: skip
+def rms_norm_backward(F, dy, x, rstd, weight=None, *, ndim=1):
+    """The gradients of rms_norm for x and weight. With xhat = x rstd, g = dy weight and the mean over the last `ndim`
+    axes: dx = rstd (g - xhat mean(g xhat)); dweight = sum(dy xhat)."""
+    xhat = x * rstd  # (..., C)
+    g = dy if weight is None else dy * weight
+    dx = rstd * (g - xhat * F.mean(g * xhat, axis=tuple(range(-ndim, 0)), keepdims=True))
+    return dx, F.sum(dy * xhat, axis=tuple(range(len(x.shape) - ndim)))  # (..., C), (C,)
+
+
+def _group_norm_shape(op, x, weight=None, bias=None, *, groups=1, eps=1e-5):
+    if len(x.shape) < 2 or groups < 1 or x.shape[1] % groups:
+        raise ShapeError(f"{op}: x must be (B, C, ...) with C divisible by {groups} groups: got {tuple(x.shape)}.")
+    return _batch_norm_shape(op, x, weight, bias)
+
+
+@fused(
+    shape=_group_norm_shape,
+    saves=("mean", "rstd"),
+    kind="float",
+    public=False,
+    samples=(
+        case((2, 4, 3), (4,), (4,), groups=2), case((3, 4), (4,), groups=2), case((2, 3, 2, 2), groups=3),
+        case((2, 3, 5), (3,), (3,), groups=1),
+    ),
+)  # fmt: skip
+def group_norm(F, x, weight=None, bias=None, *, groups=1, eps=1e-5):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, mean and biased variance over the channels of each of `groups`
+    groups and all axes that follow. x: (B, C, ...); weight, bias: (C,) or None. Wu, He 2018, arXiv:1803.08494."""
+    grouped = F.reshape(x, shape=(x.shape[0], groups, -1))  # (B, G, n)
+    mean = F.mean(grouped, axis=-1, keepdims=True)  # (B, G, 1)
+    xc = grouped - mean
+    rstd = F.rsqrt(F.mean(xc * xc, axis=-1, keepdims=True) + eps)  # (B, G, 1)
+    y = F.reshape(xc * rstd, shape=tuple(x.shape))
+    y = y if weight is None else y * per_channel(F, weight, x)
+    return y if bias is None else y + per_channel(F, bias, x), mean, rstd
+
+
+@group_norm.rule("x", "weight", "bias")
+def _(F, g, x, weight, mean, rstd, groups):
+    return F.group_norm_backward(g, x, mean, rstd, weight, groups=groups)
+
+
+@fused(
+    shape=lambda op, dy, x, mean, rstd, weight=None, *, groups=1: Spec(tuple(x.shape), result_dtype("float", dy, x)),
+    outputs=3,
+    kind="float",
+    public=False,
+    samples=(
+        case((2, 4, 3), (2, 4, 3), (2, 2, 1), (2, 2, 1), (4,), groups=2),
+        case((3, 4), (3, 4), (3, 2, 1), (3, 2, 1), groups=2),
+    ),
+)
+def group_norm_backward(F, dy, x, mean, rstd, weight=None, *, groups=1):
+    """The gradients of group_norm for x, weight and bias: as those of layer_norm, over each group; those of weight and
+    bias (C,) are summed over all axes but the channels'."""
+    axes, by_group = (0, *range(2, len(x.shape))), (x.shape[0], groups, -1)
+    xhat = (F.reshape(x, shape=by_group) - mean) * rstd  # (B, G, n)
+    g = F.reshape(dy if weight is None else dy * per_channel(F, weight, x), shape=by_group)
+    dx = rstd * (g - F.mean(g, axis=-1, keepdims=True) - xhat * F.mean(g * xhat, axis=-1, keepdims=True))
+    dweight = F.sum(dy * F.reshape(xhat, shape=tuple(x.shape)), axis=axes)
+    return F.reshape(dx, shape=tuple(x.shape)), dweight, F.sum(dy, axis=axes)  # (B, C, ...), (C,), (C,)
+
+
 def _batch_norm_shape(op, x, weight=None, bias=None, *, eps=1e-5):
     if len(x.shape) < 2:
         raise ShapeError(f"{op}: x must be (B, C, ...): got {tuple(x.shape)}.")
@@ -240,7 +338,7 @@ def batch_norm_backward(F, dy, dmean, dvar, x, mean, rstd, weight=None):
 
 
 # ---- attention -----------------------------------------------------------------------------------------------------
-def _attention_shape(op, q, k, v, mask=None, *, causal=False, scale=None):
+def _attention_shape(op, q, k, v, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0):
     if min(len(q.shape), len(k.shape), len(v.shape)) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise ShapeError(
             f"{op}: needs q (..., T, D), k (..., S, D) and v (..., S, E): got {tuple(q.shape)}, {tuple(k.shape)} and "
@@ -264,6 +362,45 @@ def _scores(F, q, k, mask, causal, scale):
     return scores
 
 
+def _dropout_mask_shape(op, seed, *, shape, rate):
+    if tuple(seed.shape) != (2,):
+        raise ShapeError(f"{op}: the seed must be two integers, of shape (2,): got {tuple(seed.shape)}.")
+    return Spec(tuple(shape), np.dtype(bool))
+
+
+@primitive(
+    shape=_dropout_mask_shape,
+    kind="bool",
+    no_gradient="its values are True or False",
+    public=False,
+    samples=(case(ints((2,), 1000), shape=(2, 3, 5), rate=0.3), case(ints((2,), 1000), shape=(3, 4), rate=0.0)),
+)
+def dropout_mask(xp, seed, *, shape, rate):
+    """True with probability 1 - rate, at each place of `shape` (..., T, S), by counter: at row i and column j of matrix
+    n, word j % 4 of block (i, j // 4, n, 0) under the key `seed` is not below rate 2**32. seed: (2,) integers below
+    2**32. Philox-4x32 of 7 rounds: Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3."""
+    *lead, rows, columns = shape
+    heads, low = math.prod(lead), 2**32 - 1
+    key = xp.asarray(seed, dtype=xp.uint64)
+    d = xp.zeros((heads, rows, (columns + 3) // 4), dtype=xp.uint64)
+    counters = (xp.arange(n, dtype=xp.uint64) for n in d.shape)
+    c, a, b = (d + xp.reshape(n, (1,) * i + (-1,) + (1,) * (2 - i)) for i, n in enumerate(counters))  # (N, T, S / 4)
+    key0, key1 = key[0], key[1]
+    for _ in range(7):
+        x, y = a * 0xD2511F53, c * 0xCD9E8D57
+        a, b, c, d = (y >> 32) ^ b ^ key0, y & low, (x >> 32) ^ d ^ key1, x & low
+        key0, key1 = (key0 + 0x9E3779B9) & low, (key1 + 0xBB67AE85) & low
+    words = xp.reshape(xp.stack((a, b, c, d), axis=-1), (heads, rows, -1))  # (N, T, S rounded up)
+    return xp.reshape(words[:, :, :columns] >= round(rate * 2**32), shape)
+
+
+def _dropped(F, x, seed, rate):
+    """x (..., T, S), 0 with probability `rate`, else divided by 1 - rate."""
+    if not rate:
+        return x
+    return F.where(F.dropout_mask(seed, shape=tuple(x.shape), rate=rate), x * (1 / (1 - rate) if rate < 1 else 0), 0)
+
+
 @fused(
     shape=_attention_shape,
     saves=("log_total",),
@@ -275,13 +412,16 @@ def _scores(F, q, k, mask, causal, scale):
         case((3, 2), (2, 4, 2), (2, 4, 3), (3, 4), scale=0.7),
         case((5, 2), (3, 2), (3, 2), causal=True),
         case((2, 5, 3), (2, 5, 3), (2, 5, 3), np.tri(5, dtype=bool)),
+        case((2, 2, 3, 4), (2, 1, 5, 4), (2, 1, 5, 2), np.arange(10).reshape(2, 1, 1, 5) % 3 > 0),
+        case((2, 5, 3), (2, 6, 3), (2, 6, 3), None, ints((2,), 1000), dropout=0.3),
     ),
 )
-def attention(F, q, k, v, mask=None, *, causal=False, scale=None):
+def attention(F, q, k, v, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0):
     """y = softmax(q k.mT scale + mask) v. q: (..., T, D), k: (..., S, D), v: (..., S, E); y: (..., T, E).
     mask: broadcast to (..., T, S), floats to add, or truth values that say which keys a query sees. causal: query i
-    sees keys 0 to i. scale: 1 / sqrt(D) if None. A query whose mask shows it no key gets zeros. Vaswani et al.
-    2017, arXiv:1706.03762."""
+    sees keys 0 to i. scale: 1 / sqrt(D) if None. A query whose mask shows it no key gets zeros. dropout: with this
+    probability a weight is 0, else it is divided by 1 - dropout; seed: two integers below 2**32, from which
+    `dropout_mask` makes the choice. Vaswani et al. 2017, arXiv:1706.03762."""
     _attention_shape("attention", q, k, v, mask)
     scores = _scores(F, q, k, mask, causal, scale)  # (..., T, S)
     top = F.max(scores, axis=-1, keepdims=True)  # exp overflows above ~88 in float32
@@ -291,34 +431,41 @@ def attention(F, q, k, v, mask=None, *, causal=False, scale=None):
     total = F.sum(e, axis=-1, keepdims=True)  # (..., T, 1)
     if mask is not None:
         total = F.where(F.equal(total, 0), 1, total)  # ... and 0 / 0: it gets zeros
-    return F.matmul(e / total, v), top + F.log(total)
+    return F.matmul(_dropped(F, e / total, seed, dropout), v), top + F.log(total)
 
 
 @attention.rule("q", "k", "v")
-def _(F, g, q, k, v, mask, y, log_total, causal, scale):
-    return F.attention_backward(g, q, k, v, y, log_total, mask, causal=causal, scale=scale)
+def _(F, g, q, k, v, mask, seed, y, log_total, causal, scale, dropout):
+    return F.attention_backward(g, q, k, v, y, log_total, mask, seed, causal=causal, scale=scale, dropout=dropout)
 
 
 @fused(
-    shape=lambda op, dy, q, k, v, out, log_total, mask=None, *, causal=False, scale=None: Spec(
-        (*broadcast_shapes(op, dy.shape[:-2], q.shape[:-2], k.shape[:-2]), *q.shape[-2:]), result_dtype("float", dy, q)
-    ),
+    shape=lambda op, dy, q, *others, **params: Spec(tuple(q.shape), result_dtype("float", dy, q)),
     outputs=3,
     kind="float",
     public=False,
     samples=(
         case((2, 3, 2), (2, 3, 4), (2, 5, 4), (2, 5, 2), (2, 3, 2), (2, 3, 1)),
         case((5, 3), (5, 3), (5, 3), (5, 3), (5, 3), (5, 1), causal=True, scale=0.5),
+        case((2, 3, 2), (2, 3, 4), (2, 5, 4), (2, 5, 2), (2, 3, 2), (2, 3, 1), None, ints((2,), 1000), dropout=0.3),
     ),
 )
-def attention_backward(F, dy, q, k, v, out, log_total, mask=None, *, causal=False, scale=None):
-    """The gradients of attention for q, k and v. With the probabilities p = e**(scores - log_total), (..., T, S):
-    ds = p (dy v.mT - sum(dy out)), dq = ds k scale, dk = ds.mT q scale, dv = p.mT dy."""
+def attention_backward(
+    F, dy, q, k, v, out, log_total, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0
+):  # fmt: skip
+    """The gradients of attention for q, k and v. With the probabilities p = e**(scores - log_total), (..., T, S), and
+    d what dropout makes of ones: ds = p (d dy v.mT - sum(dy out)), dq = ds k scale, dk = ds.mT q scale,
+    dv = (p d).mT dy, each summed over the axes along which its operand was repeated."""
     scale = scale if scale is not None else q.shape[-1] ** -0.5
     p = F.exp(_scores(F, q, k, mask, causal, scale) - log_total)  # (..., T, S)
     delta = F.sum(dy * out, axis=-1, keepdims=True)  # (..., T, 1)
-    ds = p * (F.matmul(dy, F.matrix_transpose(v)) - delta) * scale
-    return F.matmul(ds, k), F.matmul(F.matrix_transpose(ds), q), F.matmul(F.matrix_transpose(p), dy)
+    ds = p * (_dropped(F, F.matmul(dy, F.matrix_transpose(v)), seed, dropout) - delta) * scale
+    gradients = (
+        F.matmul(ds, k),
+        F.matmul(F.matrix_transpose(ds), q),
+        F.matmul(F.matrix_transpose(_dropped(F, p, seed, dropout)), dy),
+    )
+    return tuple(F.sum_to(g, shape=tuple(x.shape)) for g, x in zip(gradients, (q, k, v), strict=True))
 
 
 # ---- convolution ---------------------------------------------------------------------------------------------------
@@ -577,3 +724,59 @@ def max_pool_backward(F, dy, positions, *, spatial):
         F.reshape(dy, shape=outs), F.reshape(positions, shape=outs), axis=-1, size=_size(spatial)
     )  # (B, C, H * W)
     return F.reshape(dx, shape=(*planes, *spatial))
+
+
+@primitive(
+    checked=True,
+    public=False,
+    shape=lambda op, x, *, size, stride, frame: Spec(
+        _pool_shape(
+            op,
+            Spec((*x.shape[: -len(size)], *(n + a + b for n, (a, b) in zip(x.shape[-len(size) :], frame))), x.dtype),
+            size=size, stride=stride, padding=(0,) * len(size), dilation=(1,) * len(size),
+        ).shape,
+        x.dtype,
+    ),
+    samples=(
+        case((2, 3, 4, 6), size=(2, 2), stride=(2, 2), frame=((0, 0), (0, 0))),
+        case((1, 2, 5, 6), size=(3, 2), stride=(2, 1), frame=((1, 2), (0, 1))),
+        case((2, 7), size=(3,), stride=(2,), frame=((1, 1),)),
+    ),
+    complex_ok=True,
+)  # fmt: skip
+def window_sum(xp, x, *, size, stride, frame):
+    """The sum of each window over the last len(size) axes of x in a frame of zeros, (before, after) along each axis.
+    x: (B, C, H, W); y: (B, C, OH, OW)."""
+    n = len(size)
+    padded = xp.pad(x, ((0, 0),) * (x.ndim - n) + tuple(frame)) if any(map(any, frame)) else x
+    w = xp.lib.stride_tricks.sliding_window_view(padded, tuple(size), axis=tuple(range(x.ndim - n, x.ndim)))
+    w = w[(..., *(slice(None, None, s) for s in stride), *(slice(None),) * n)]
+    return xp.sum(w, axis=tuple(range(-n, 0)), dtype=x.dtype)
+
+
+@window_sum.rule("x")
+def _(F, g, shapes, size, stride, frame):
+    return F.window_sum_backward(g, spatial=shapes.x[-len(size) :], size=size, stride=stride, frame=frame)
+
+
+@primitive(
+    public=False,
+    shape=lambda op, dy, *, spatial, size, stride, frame: Spec((*dy.shape[: -len(spatial)], *spatial), dy.dtype),
+    samples=(
+        case((2, 3, 2, 3), spatial=(4, 6), size=(2, 2), stride=(2, 2), frame=((0, 0), (0, 0))),
+        case((1, 2, 3, 6), spatial=(5, 6), size=(3, 2), stride=(2, 1), frame=((1, 2), (0, 1))),
+    ),
+    complex_ok=True,
+)
+def window_sum_backward(xp, dy, *, spatial, size, stride, frame):
+    """dx[place] = the sum of dy over the windows that hold the place. dy: (B, C, OH, OW); dx: (B, C, *spatial)."""
+    outs = dy.shape[-len(size) :]
+    dx = xp.zeros((*dy.shape[: -len(size)], *(n + a + b for n, (a, b) in zip(spatial, frame))), dy.dtype)
+    for k in itertools.product(*(range(n) for n in size)):
+        dx[(..., *(slice(i, i + (o - 1) * s + 1, s) for i, o, s in zip(k, outs, stride)))] += dy
+    return dx[(..., *(slice(a, a + n) for n, (a, _) in zip(spatial, frame)))]
+
+
+@window_sum_backward.rule("dy")
+def _(F, g, size, stride, frame):
+    return F.window_sum(g, size=size, stride=stride, frame=frame)
