@@ -12,13 +12,16 @@ from . import when
 
 KERNELS = {
     "matmul": ("matmul", "linear"),
-    "conv2d": ("convolution", "convolution_input", "convolution_weight"),
-    "softmax": ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward"),
+    "conv": ("convolution", "convolution_input", "convolution_weight"),
+    "softmax": ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "logsumexp"),
     "attention": ("attention", "attention_backward"),
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
     "reduce": ("sum", "sum_to"),
-    "norm": ("layer_norm", "layer_norm_backward", "batch_norm", "batch_norm_backward"),
-    "pool": ("max_pool", "max_pool_backward"),
+    "norm": (
+        *("layer_norm", "layer_norm_backward", "batch_norm", "batch_norm_backward"),
+        *("group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"),
+    ),
+    "pool": ("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),
     "recurrent": (
         *("lstm_sequence", "lstm_sequence_backward", "gru_sequence", "gru_sequence_backward"),
         *("rnn_sequence", "rnn_sequence_backward"),
@@ -30,6 +33,11 @@ def _load(module: str, name: str):
     return getattr(import_module(f"{__name__}.{module}"), name)
 
 
+def modules() -> list:
+    """All modules with kernels, imported, and Numba with them."""
+    return [import_module(f"{__name__}.{module}") for module in (*KERNELS, "elementwise", "optim")]
+
+
 for module, names in KERNELS.items():
     for name in names:
         lazy_kernel(name, backend="numba", when=getattr(when, f"{name}_when"), load=partial(_load, module, name))
@@ -39,7 +47,7 @@ for name, admits in when.generated(PRIMITIVES).items():
 
 
 class Rules(dict):
-    """Gradient rule -> what to call in its place: one fused kernel for large arrays where the rule has a scalar text."""
+    """Gradient rule -> what to call in its place: for large arrays one fused kernel, if the rule has a scalar text."""
 
     def __missing__(self, function):
         found = [(p, r) for p in PRIMITIVES.values() if p.inline for r in p.rules.values() if r.function is function]

@@ -1,5 +1,5 @@
 """Max pooling with the places of the maxima, as torch.nn.functional.max_pool2d(return_indices=True), and its
-gradient."""
+gradient; sums over windows, the means of average pooling times their size, and their gradient."""
 
 import math
 
@@ -119,3 +119,74 @@ def max_pool_backward(dy, positions, *, spatial):
     numbers = (count, dy.size // count, math.prod(spatial), positions.ctypes.data)
     run(_scatter(dy.dtype), dy, dy, dx, numbers, alone=dx.size < PARALLEL_FROM)
     return dx
+
+
+@compiled
+def _window_sum(zero):
+    """y[p, oh, ow] = the sum of a window of x, or for `back` dx += dy over the window. a: x (planes, H, W), c: y
+    (planes, OH, OW), or a: dy, c: dx. numbers: planes, H, W, OH, OW, window, stride, frame above and left, back.
+    """
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        n = carray(pointer(numbers), (12,), np.int64)
+        planes, height, width, rows, columns = n[0], n[1], n[2], n[3], n[4]
+        tall, wide, stride, column_stride, top, left, back = n[5], n[6], n[7], n[8], n[9], n[10], n[11]
+        x = carray(pointer(c_base if back else a_base), (planes, height, width), kind)
+        y = carray(pointer(a_base if back else c_base), (planes, rows, columns), kind)
+        # a row of x in its frame: what is added to or from it outside of x belongs to nobody
+        line = np.zeros(max(left + width, (columns - 1) * column_stride + wide), kind)
+        inner = line[left : left + width]
+        for p in range(planes * part // parts, planes * (part + 1) // parts):
+            if back:
+                x[p] = zero
+            for r in range(rows):
+                low, high = max(0, r * stride - top), min(height, r * stride - top + tall)
+                if back:
+                    line[:] = zero
+                    for j in range(wide):
+                        if column_stride == 1:
+                            for q in range(columns):
+                                line[j + q] += y[p, r, q]
+                        else:
+                            for q in range(columns):
+                                line[j + q * column_stride] += y[p, r, q]
+                    for i in range(low, high):
+                        for j in range(width):
+                            x[p, i, j] += inner[j]
+                    continue
+                inner[:] = zero
+                for i in range(low, high):
+                    for j in range(width):
+                        inner[j] += x[p, i, j]
+                for q in range(columns):
+                    total = zero
+                    for j in range(wide):
+                        total += line[q * column_stride + j]
+                    y[p, r, q] = total
+
+    return work
+
+
+def _sum_windows(given, made, spatial, outs, size, stride, frame, back):
+    numbers = (made.size // max(1, math.prod(made.shape[-2:])), *spatial, *outs, *size, *stride)
+    numbers += (frame[0][0], frame[1][0], back)
+    run(_window_sum(given.dtype), given, given, made, numbers, alone=max(given.size, made.size) < PARALLEL_FROM)
+    return made
+
+
+def window_sum(x, *, size, stride, frame):
+    """The sum of each window of x in a frame of zeros, (before, after) along each axis. x: (B, C, H, W) -> (B, C, OH,
+    OW); float32 or float64; size, stride: (rows, columns).
+    """
+    x = x if x.flags.carray else x.copy()
+    outs = [(n + a + b - k) // s + 1 for n, (a, b), k, s in zip(x.shape[-2:], frame, size, stride, strict=True)]
+    y = np.empty((*x.shape[:-2], *outs), x.dtype)
+    return _sum_windows(x, y, x.shape[-2:], outs, size, stride, frame, False)
+
+
+def window_sum_backward(dy, *, spatial, size, stride, frame):
+    """The gradient of window_sum. dy: (B, C, OH, OW) -> (B, C, *spatial)."""
+    dy = dy if dy.flags.carray else dy.copy()
+    dx = np.empty((*dy.shape[:-2], *spatial), dy.dtype)
+    return _sum_windows(dy, dx, spatial, dy.shape[-2:], size, stride, frame, True)

@@ -85,9 +85,9 @@ class _Emit:
         )
 
 
-def _register_tile(n_rows, n_vectors, masked):
+def _register_tile(n_rows, n_vectors, masked, scattered=False):
     """The intrinsic for a tile of n_rows x n_vectors vectors. `masked`: C has only `m` of the rows and `n` of the
-    columns.
+    columns. `scattered`: c_stride is the address of a table, row r of C begins at c[table[r]].
     """
 
     def register_tile(typingctx, zero, a, rows, steps, b, b_stride, c, c_stride, k, m, n, accumulate):
@@ -100,8 +100,13 @@ def _register_tile(n_rows, n_vectors, masked):
                 columns = [emit.first_lanes(builder.sub(n, emit.int64(v * emit.lanes))) for v in range(n_vectors)]
             a_row = [emit.at(a, emit.load_int64(rows, emit.int64(r))) for r in range(n_rows)]
 
+            def c_row(r):
+                return emit.load_int64(c_stride, emit.int64(r)) if scattered else builder.mul(emit.int64(r), c_stride)
+
+            c_rows = [c_row(r) for r in range(n_rows)]
+
             def c_vector(r, v):
-                return emit.at(c, builder.add(builder.mul(emit.int64(r), c_stride), emit.int64(v * emit.lanes)))
+                return emit.at(c, builder.add(c_rows[r], emit.int64(v * emit.lanes)))
 
             def c_mask(r, v):
                 return (
@@ -156,6 +161,10 @@ _full = _register_tile(ROWS, VECTORS, masked=False)
 _edge = _register_tile(ROWS, VECTORS, masked=True)
 _double = _register_tile(NARROW_ROWS, 2, masked=True)
 _single = _register_tile(NARROW_ROWS, 1, masked=True)
+_scattered, _scattered_double, _scattered_single = (
+    _register_tile(height, width, masked=False, scattered=True)
+    for height, width in ((ROWS, VECTORS), (NARROW_ROWS, 2), (NARROW_ROWS, 1))
+)
 
 
 def lanes(zero):
@@ -165,6 +174,22 @@ def lanes(zero):
 @overload(lanes, inline="always")
 def _lanes(zero):
     count = LANES[zero]
+    return lambda zero: count
+
+
+def whole_vectors(count, dtype):
+    """`count` rounded up to whole vectors of numbers of the dtype."""
+    width = _REGISTER_BYTES // dtype.itemsize
+    return -(-count // width) * width
+
+
+def item_size(zero):
+    """Bytes of one number of the type of `zero`."""
+
+
+@overload(item_size, inline="always")
+def _item_size(zero):
+    count = zero.bitwidth // 8
     return lambda zero: count
 
 
@@ -199,6 +224,32 @@ def multiply_block(zero, a, rows, steps, b, b_stride, c, c_stride, m, n, k, accu
                 zero, a, rows + 8 * i, steps, b, b_stride, c + size * i * c_stride, c_stride, k, m - i, n, accumulate
             )
             i += NARROW_ROWS
+
+
+@njit(nogil=True, error_model="numpy")
+def add_product(zero, a, rows, steps, b, b_stride, c, c_rows, m, n, k):
+    """C[i] += (A[m, k] @ B[k, n])[i] where C[i] = c[c_rows[i] : ... + n], as multiply_block otherwise.
+
+    n: whole vectors, at most VECTORS of them. rows and c_rows have m + LONGEST_TILE entries; the surplus of c_rows
+    leads to numbers that nobody needs. No two of the other entries may lead to the same place.
+    """
+    width = lanes(zero)
+    if n == VECTORS * width:
+        for i in range(0, m, ROWS):
+            _scattered(zero, a, rows + 8 * i, steps, b, b_stride, c, c_rows + 8 * i, k, ROWS, n, 1)
+        return
+    j, size = 0, item_size(zero)
+    while j + 2 * width <= n:
+        for i in range(0, m, NARROW_ROWS):
+            _scattered_double(
+                zero, a, rows + 8 * i, steps, b + size * j, b_stride, c + size * j, c_rows + 8 * i, k, ROWS, n, 1
+            )
+        j += 2 * width
+    if j < n:
+        for i in range(0, m, NARROW_ROWS):
+            _scattered_single(
+                zero, a, rows + 8 * i, steps, b + size * j, b_stride, c + size * j, c_rows + 8 * i, k, ROWS, n, 1
+            )
 
 
 @intrinsic

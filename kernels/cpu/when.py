@@ -22,38 +22,51 @@ _ONE_THREAD_PRODUCT, _ONE_THREAD_VECTOR = 262_144, 9_216
 
 
 def matmul_when(a, b):
-    """Refused: vectors, mixed types, integers, small single products."""
-    if (a.dtype is not b.dtype and a.dtype != b.dtype) or a.dtype not in FLOATS or a.ndim < 2 or b.ndim < 2:
+    """Refused: two vectors, mixed types, integers, shapes that do not fit, small products."""
+    if (a.dtype is not b.dtype and a.dtype != b.dtype) or a.dtype not in FLOATS or a.shape[-1] != b.shape[-2:][0]:
         return False
+    if a.ndim < 2 or b.ndim < 2:
+        return a.ndim + b.ndim > 2 and max(a.size, b.size) > _ONE_THREAD_VECTOR
+    if b.ndim > 2:
+        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])  # or ValueError
     n = b.shape[-1]
     work = a.size * n if a.ndim >= b.ndim else b.size * a.shape[-2]
     return work > _ONE_THREAD_PRODUCT or (work > _ONE_THREAD_VECTOR and (n == 1 or a.shape[-2] == 1))
 
 
 def linear_when(x, weight, bias=None):
-    """Refused: a single vector, mixed types, small products."""
+    """Refused: a single vector, mixed types, shapes that do not fit, small products."""
     if x.dtype not in FLOATS or x.dtype != weight.dtype or x.ndim < 2 or weight.ndim != 2:
         return False
     if bias is not None and (bias.dtype != x.dtype or bias.shape != weight.shape[:1]):
         return False
-    rows, work = x.size // max(weight.shape[1], 1), x.size * weight.shape[0]
-    return work > _ONE_THREAD_PRODUCT or (work > _ONE_THREAD_VECTOR and (rows == 1 or weight.shape[0] == 1))
+    n, k = weight.shape
+    if x.shape[-1] != k or not k:
+        return False
+    work = x.size * n
+    return work > _ONE_THREAD_PRODUCT or (work > _ONE_THREAD_VECTOR and (x.size == k or n == 1))
+
+
+matmul_when.checks_shapes = linear_when.checks_shapes = True
 
 
 _CONVOLUTION_FROM = 20_000  # multiplications
 
 
 def convolution_when(x, weight, *, stride, padding, dilation, groups):
-    """Refused: one and three spatial axes, tiny images. Any stride, padding, dilation and groups are taken."""
+    """Refused: tiny images, several types. Any stride, padding, dilation and groups are taken."""
     return (
-        x.ndim == 4 and x.dtype == weight.dtype and x.dtype in FLOATS and x.size * weight.shape[0] > _CONVOLUTION_FROM
+        3 <= x.ndim <= 5
+        and x.dtype == weight.dtype
+        and x.dtype in FLOATS
+        and x.size * weight.shape[0] > _CONVOLUTION_FROM
     )
 
 
 def convolution_input_when(g, weight, *, size, stride, padding, dilation, groups):
     """As convolution_when."""
     return (
-        g.ndim == 4
+        3 <= g.ndim <= 5
         and g.dtype == weight.dtype
         and g.dtype in FLOATS
         and g.size * weight.shape[1] > _CONVOLUTION_FROM // 9
@@ -62,7 +75,7 @@ def convolution_input_when(g, weight, *, size, stride, padding, dilation, groups
 
 def convolution_weight_when(x, g, *, size, stride, padding, dilation, groups):
     """As convolution_when."""
-    return x.ndim == 4 and x.dtype == g.dtype and x.dtype in FLOATS and x.size * g.shape[1] > _CONVOLUTION_FROM
+    return 3 <= x.ndim <= 5 and x.dtype == g.dtype and x.dtype in FLOATS and x.size * g.shape[1] > _CONVOLUTION_FROM
 
 
 # ---- elementwise -----------------------------------------------------------------------------------------------------
@@ -180,6 +193,14 @@ def softmax_when(x, *, axis):
 log_softmax_when = softmax_when
 
 
+def logsumexp_when(x, *, axis=None, keepdims=False):
+    """Refused: fewer than 128 elements or none on a line, all axes at once, axes that are not neighbours."""
+    if axis is None or x.size < 128 or x.dtype not in FLOATS:
+        return False
+    axes = sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
+    return 0 < len(axes) < x.ndim and axes == list(range(axes[0], axes[-1] + 1))
+
+
 def softmax_backward_when(g, y, *, axis):
     """Refused: fewer than 128 elements, g of another shape or type."""
     return y.size >= 128 and g.shape == y.shape and g.dtype == y.dtype and y.dtype in FLOATS
@@ -252,6 +273,31 @@ def layer_norm_backward_when(dy, x, mean, rstd, weight=None, *, ndim=1):
     )
 
 
+def rms_norm_when(x, weight=None, *, ndim=1, eps=1e-5):
+    """As layer_norm_when."""
+    return layer_norm_when(x, weight, ndim=ndim)
+
+
+def rms_norm_backward_when(dy, x, rstd, weight=None, *, ndim=1):
+    """As layer_norm_backward_when."""
+    return layer_norm_backward_when(dy, x, rstd, rstd, weight, ndim=ndim)
+
+
+def group_norm_when(x, weight=None, bias=None, *, groups=1, eps=1e-5):
+    """Refused: fewer than 128 elements, weight and bias of another type."""
+    return x.size >= 128 and x.dtype in FLOATS and x.ndim >= 2 and _of(x.dtype, x.shape[1:2], weight, bias)
+
+
+def group_norm_backward_when(dy, x, mean, rstd, weight=None, *, groups=1):
+    """Refused: fewer than 128 elements, several types, shapes that do not fit."""
+    return (
+        group_norm_when(x, weight, groups=groups)
+        and x.shape[1] % groups == 0
+        and _of(x.dtype, x.shape, dy)
+        and _of(x.dtype, (x.shape[0], groups, 1), mean, rstd)
+    )
+
+
 def batch_norm_when(x, weight=None, bias=None, *, eps=1e-5):
     """Refused: fewer than 128 elements, weight and bias of another type."""
     return x.ndim >= 2 and x.size >= 128 and x.dtype in FLOATS and _of(x.dtype, x.shape[1:2], weight, bias)
@@ -265,20 +311,33 @@ def batch_norm_backward_when(dy, dmean, dvar, x, mean, rstd, weight=None):
 
 
 # ---- attention -------------------------------------------------------------------------------------------------------
-def attention_when(q, k, v, mask=None, *, causal=False, scale=None):
-    """Refused: masks, leading axes that are to be broadcast, few scores, several types."""
+def attention_when(q, k, v, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0):
+    """Refused: few scores, several types, more than three leading axes; keys repeated along other axes than the last
+    leading one (the heads of grouped queries); a mask that enlarges the scores, or of integers."""
+    lead = q.shape[:-2]
     return (
-        mask is None
-        and q.ndim >= 2
+        2 <= q.ndim <= 5
         and q.dtype in FLOATS
         and q.dtype == k.dtype == v.dtype
-        and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+        and k.shape[:-2] == v.shape[:-2]
+        and (k.shape[:-2] == lead or (lead and k.shape[:-2] == (*lead[:-1], 1)))
         and q.size * k.shape[-2] >= 8_192
         and v.size > 0
+        and (mask is None or _is_mask(mask, (*q.shape[:-1], k.shape[-2]), q.dtype))
     )
 
 
-def attention_backward_when(dy, q, k, v, out, log_total, mask=None, *, causal=False, scale=None):
+def _is_mask(mask, scores, dtype):
+    return (
+        (mask.dtype == bool or mask.dtype == dtype)
+        and mask.ndim <= len(scores)
+        and all(n in (1, whole) for n, whole in zip(mask.shape[::-1], scores[::-1]))
+    )
+
+
+def attention_backward_when(
+    dy, q, k, v, out, log_total, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0
+):  # fmt: skip
     """As attention_when; refused: shapes that do not fit."""
     made = (*q.shape[:-1], v.shape[-1])
     return (
@@ -334,6 +393,16 @@ def rnn_sequence_backward_when(dy, x, h0, weight_ih, weight_hh, out, **_):
 def max_pool_when(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
     """Refused: one and three spatial axes."""
     return x.ndim == 4 and x.dtype in FLOATS
+
+
+def window_sum_when(x, *, size, stride, frame):
+    """Refused: one and three spatial axes, few elements."""
+    return len(size) == 2 and x.size >= 256 and x.dtype in FLOATS
+
+
+def window_sum_backward_when(dy, *, spatial, size, stride, frame):
+    """As window_sum_when."""
+    return len(size) == 2 and dy.size >= 256 and dy.dtype in FLOATS
 
 
 def max_pool_backward_when(dy, positions, *, spatial):

@@ -5,11 +5,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
+from ..backend.base import POOL
 from ..edits import written
 from ..errors import ArgumentError, GradError, ShapeError
+from ..mode import MODE
 from ..tensor import F, Tensor, wrap
+
+CLIP_FROM = 16_384  # elements of all gradients together: below, NumPy is as fast
 
 
 def _gradients(parameters: Any) -> list[Tensor]:
@@ -45,12 +50,29 @@ def clip_grad_norm_(
     `foreach` has no effect.
     """
     gradients = _gradients(parameters)
+    if norm_type == 2 and not error_if_nonfinite and (clipped := _clipped_together(gradients, max_norm)):
+        return clipped
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
     factor = min(float(max_norm) / (total.item() + 1e-6), 1.0)
     if factor < 1 or math.isnan(factor):
         for g in gradients:
             _store(g, g.array * g.array.dtype.type(factor), "clip_grad_norm_")
     return total
+
+
+def _clipped_together(gradients: list[Tensor], max_norm: float) -> Tensor | None:
+    """clip_grad_norm_ in one pass of a compiled kernel over all gradients; None where it does not serve."""
+    if MODE.get().host.name != "numba" or sum(g.array.size for g in gradients) < CLIP_FROM:
+        return None
+    kernel = import_module("minigrad.kernels.cpu.optim").clip
+    with POOL:
+        clipped = kernel(tuple(g.array for g in gradients), max_norm)
+    if clipped is None:
+        return None
+    norm, scaled = clipped
+    for g in gradients if scaled else ():
+        written(g, "clip_grad_norm_")
+    return wrap(norm)
 
 
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: Any = None) -> None:

@@ -38,7 +38,7 @@ class Adam(Optimizer):
         "amsgrad": is_flag,
         "maximize": is_flag,
     }
-    kernel = ("optim", "adam_step")
+    kernel = "adam"
 
     def __init__(
         self,
@@ -89,21 +89,8 @@ class Adam(Optimizer):
         state = {"step": t, "exp_avg": m, "exp_avg_sq": v}
         return p, state | {"max_exp_avg_sq": top} if amsgrad else state
 
-    def fused_options(self, options: dict[str, Any]) -> dict[str, Any] | None:
-        if options["amsgrad"]:
-            return None
-        renamed = {"beta1": options["betas"][0], "beta2": options["betas"][1]}
-        renamed["decoupled"] = options["decoupled_weight_decay"]
-        return renamed | {name: options[name] for name in ("lr", "eps", "weight_decay", "maximize")}
-
-    def fused(self, when, kernel, p, g, state, options):
-        m, v, t = state["exp_avg"].array, state["exp_avg_sq"].array, state["step"].array
-        if not when(p, g, m, v):
-            return False
-        step = t.item() + 1
-        t.fill(step)
-        kernel(p, g, m, v, step=step, **options)
-        return True
+    def kernel_state(self, *, amsgrad: bool, **options: Any) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * amsgrad, "step")
 
 
 class AdamW(Adam):

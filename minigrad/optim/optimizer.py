@@ -4,8 +4,8 @@
     def update(self, F, p, g, state, **options):   (new p, new state), written as the formula, changing nothing
 
 p, g and the state's values are arrays and F the primitives for them, so the same `update` serves NumPy, CuPy and traced
-arrays. The loop here calls it for every parameter that has a gradient and writes the results in place; where a fused
-kernel serves (see `Optimizer.kernel`), that does the same in one pass over memory.
+arrays. The loop here calls it for every parameter that has a gradient and writes the results in place; where a compiled
+kernel serves (see `Optimizer.kernel`), that does the same for all parameters in one call and one pass over memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..errors import ArgumentError, DTypeError, GradError, StateError
 from ..mode import MODE, enable_grad
 from ..tensor import Tensor, wrap
 
-FUSE_FROM = 16_384  # elements of all parameters together: fewer never wait for a compiler
+FUSE_FROM = 1_024  # elements of all parameters together: fewer never wait for a compiler
 
 
 class Optimizer:
@@ -41,8 +41,7 @@ class Optimizer:
     defaults: dict[str, Any]
     ignored = ("foreach", "fused", "capturable", "differentiable")  # PyTorch's speed flags: accepted, without effect
     checks: ClassVar[dict[str, Callable[[Any], bool]]] = {}  # option -> does this value pass?
-    # A fused in-place step of the numba backend: the module in minigrad.kernels.cpu and the function's name there.
-    kernel: tuple[str, str] | None = None
+    kernel = ""  # the function in minigrad.kernels.cpu.optim that does the same in place, for the numba backend
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
         self.defaults = defaults
@@ -53,7 +52,7 @@ class Optimizer:
         self._pre_hooks: list[Callable] = []
         self._post_hooks: list[Callable] = []
         self._silent = False  # warned that there is no gradient
-        self._kernel: tuple[Callable, Callable] | None = None
+        self._kernel: Any = None  # found at the first step; False: there is none
         if isinstance(params, Tensor):
             raise DTypeError(
                 f"{self.name}: params must be an iterable of tensors or dicts: got one tensor. Pass [tensor]."
@@ -78,15 +77,9 @@ class Optimizer:
     def update(self, *args: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
         raise NotImplementedError(f"{self.name}: write update(self, F, p, g, state, **options).")
 
-    def fused_options(self, options: dict[str, Any]) -> dict[str, Any] | None:
-        """The keywords of the fused kernel for a group's options; None where `update` must serve."""
-        return None
-
-    def fused(
-        self, when: Callable, kernel: Callable, p: Any, g: Any, state: dict[str, Tensor], options: dict[str, Any]
-    ) -> bool:
-        """If the kernel serves these arrays, call it: it changes p and the state in place. False: it does not."""
-        return False
+    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+        """The names of the state that the kernel takes for a group's options, in its order."""
+        return ()
 
     # -- groups ------------------------------------------------------------------------------------------------------
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -142,14 +135,15 @@ class Optimizer:
         for hook in self._pre_hooks:
             hook(self, (closure,), {})
         changed, stamp, where, host = False, f"{self.name}.step", caller(), MODE.get().host
+        kernel = self._find_kernel() if self.kernel and host.name == "numba" else None
         for group in self.param_groups:
             options = {name: group[name] for name in self.options}
-            fused = self.fused_options(options)
-            for p in group["params"]:
-                if p._grad is not None:
-                    changed = True
-                    self._step_one(p, host if type(p.array) is ndarray else p.backend, options, fused)
-                    written(p, stamp, where)
+            params = [p for p in group["params"] if p._grad is not None]
+            changed = changed or bool(params)
+            for p in self._step_together(kernel, params, options, host) if kernel else params:
+                self._step_one(p, host if type(p.array) is ndarray else p.backend, options)
+            for p in params:
+                written(p, stamp, where)
         if not changed and not self._silent:
             self._silent = True
             self._warn_idle()
@@ -158,17 +152,30 @@ class Optimizer:
             hook(self, (closure,), {})
         return loss
 
-    def _step_one(self, p: Tensor, backend: Backend, options: dict[str, Any], fused: dict[str, Any] | None) -> None:
+    def _step_together(self, kernel: Callable, params: list[Tensor], options: dict, host: Backend) -> list[Tensor]:
+        """Step the parameters that the kernel serves; returns the others."""
+        names, arrays, ready, others = self.kernel_state(**options), [], [], []
+        for p in params:
+            state = self.state.get(p)
+            if state is None:
+                state = self._init(p, host if type(p.array) is ndarray else p.backend, options)
+            try:
+                arrays += (p.array, p._grad.array, *[state[name].array for name in names])
+                ready.append(p)
+            except KeyError:  # the first step makes this state
+                others.append(p)
+        if ready:
+            with POOL:
+                served = kernel(tuple(arrays), **options)
+            if not all(served):
+                others += [p for p, by_kernel in zip(ready, served) if not by_kernel]
+        return others
+
+    def _step_one(self, p: Tensor, backend: Backend, options: dict[str, Any]) -> None:
         array, g = p.array, p._grad.array
         state = self.state.get(p)
         if state is None:
-            made = self.init(backend.F, array, **options)
-            state = self.state[p] = {name: wrap(value) for name, value in made.items()}
-        if fused is not None and backend.name == "numba":
-            when, kernel = self._kernel or self._load_kernel()
-            with POOL:
-                if self.fused(when, kernel, array, g, state, fused):
-                    return
+            state = self._init(p, backend, options)
         new, arrays = self.update(backend.F, array, g, {name: t.array for name, t in state.items()}, **options)
         array[...] = new
         for name, value in arrays.items():
@@ -179,17 +186,17 @@ class Optimizer:
             else:
                 state[name] = wrap(value)
 
-    def _load_kernel(self) -> tuple[Callable, Callable]:
-        """When the kernel serves, and the kernel; never, for a model too small to pay for compiling."""
-        assert self.kernel is not None
-        module, name = self.kernel
-        if sum(p.size for p in self._params()) < FUSE_FROM:
-            self._kernel = (lambda *arrays: False), self.update
-        else:
-            kernels = "minigrad.kernels.cpu"
-            when = getattr(import_module(f"{kernels}.when"), f"{name}_when")
-            self._kernel = when, getattr(import_module(f"{kernels}.{module}"), name)
-        return self._kernel
+    def _init(self, p: Tensor, backend: Backend, options: dict[str, Any]) -> dict[str, Tensor]:
+        made = self.init(backend.F, p.array, **options)
+        state = self.state[p] = {name: wrap(value) for name, value in made.items()}
+        return state
+
+    def _find_kernel(self) -> Callable | None:
+        """The kernel, looked for once; None for a model too small to pay for compiling it."""
+        if self._kernel is None:
+            few = sum(p.size for p in self._params()) < FUSE_FROM
+            self._kernel = not few and getattr(import_module("minigrad.kernels.cpu.optim"), self.kernel)
+        return self._kernel or None
 
     def _warn_idle(self) -> None:
         first = next((p for group in self.param_groups for p in group["params"]), None)

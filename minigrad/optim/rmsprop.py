@@ -34,6 +34,7 @@ class RMSprop(Optimizer):
         "centered": is_flag,
         "maximize": is_flag,
     }
+    kernel = "rmsprop"
 
     def __init__(
         self,
@@ -76,3 +77,6 @@ class RMSprop(Optimizer):
         if momentum:
             step = state["momentum_buffer"] = momentum * state["momentum_buffer"] + step
         return p - lr * step, state
+
+    def kernel_state(self, *, momentum: float, centered: bool, **options: Any) -> tuple[str, ...]:
+        return ("square_avg", *["grad_avg"] * centered, *["momentum_buffer"] * bool(momentum), "step")

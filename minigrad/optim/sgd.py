@@ -31,7 +31,7 @@ class SGD(Optimizer):
         "nesterov": is_flag,
         "maximize": is_flag,
     }
-    kernel = ("optim", "sgd_step")
+    kernel = "sgd"
 
     def __init__(
         self,
@@ -76,12 +76,5 @@ class SGD(Optimizer):
         b = F.copy(g) if b is None else momentum * b + (1 - dampening) * g
         return p - lr * (g + momentum * b if nesterov else b), {"momentum_buffer": b}
 
-    def fused_options(self, options: dict[str, Any]) -> dict[str, Any] | None:
-        return options
-
-    def fused(self, when, kernel, p, g, state, options):
-        b = state["momentum_buffer"].array if "momentum_buffer" in state and options["momentum"] else None
-        if (options["momentum"] and b is None) or not when(p, g, b):  # the buffer is made by the first step
-            return False
-        kernel(p, g, b, **options)
-        return True
+    def kernel_state(self, *, momentum: float, **options: Any) -> tuple[str, ...]:
+        return ("momentum_buffer",) if momentum else ()

@@ -1,17 +1,15 @@
-"""2-D convolution and its two gradients on the register tile of matmul, without an im2col buffer.
+"""2-D convolution and its gradient for the weight on the register tile of matmul, without an im2col buffer.
 
-All three are products of a small dense matrix with a matrix that is never formed: its element [place, tap] is
+Both are products of a small dense matrix with a matrix that is never formed: its element [place, tap] is
 x[places[place] + taps[tap]], a sum of two offsets. `multiply_block` reads it through the two tables.
 
     forward          y[place, o]  = sum over taps (kh, c, kw)     of x[place + tap] * weight[tap, o]
-    input gradient   the same with g for x, the kernel turned over and O and C exchanged; a stride of s splits dx
-                     into s * s interleaved images, each with the taps that reach it
     weight gradient  dw[tap, o]   = sum over places (b, oh, ow)   of x[tap + place] * g[place, o]
 
-The output channels lie along the vector lanes, so y, g and dx change between channels-first and channels-last on the
-way, one cache-sized block at a time. Workspace for each thread: the zero-bordered copy of one unit of images (one
-image, or as many small ones as give PLACES places; none without padding), and a block of PLACES x O numbers; shared:
-the weights in their new order.
+The output channels lie along the vector lanes, so y and g change between channels-first and channels-last on the way,
+one cache-sized block at a time. Workspace for each thread: the zero-bordered copy of one unit of images (one image, or
+as many small ones as give PLACES places; none without padding), and a block of PLACES x O numbers; shared: the weights
+in their new order.
 """
 
 import functools
@@ -20,14 +18,15 @@ import numpy as np
 from numba import carray, njit
 
 from ...threads import get_num_threads
+from .cache import jit
 from .threads import compiled, pointer, run
 from .tiles import LONGEST_TILE, VECTORS, lanes, multiply_block, transpose_block
 
 PLACES = 240  # places in a block, a multiple of every tile height: with 64 channels a block of y is 60 KiB
 DEPTH = 1024  # taps in one go: 1024 rows of 64 weights are 256 KiB, which the second-level cache holds
-_NUMBERS = 29
+_NUMBERS = 25
 PARALLEL_FROM = 400_000  # multiplications
-FORWARD, WEIGHT = 0, 1  # what `_blocks` computes; the input gradient is a FORWARD over g
+FORWARD, WEIGHT = 0, 1  # what `_blocks` computes
 
 
 @njit(nogil=True, error_model="numpy")
@@ -52,24 +51,22 @@ def _fill_places(table, first, count, sizes, steps):
 
 @compiled
 def _blocks(zero):
-    """One thread's share of a convolution: FORWARD, other = x * matrix, or WEIGHT, matrix += x * other.
+    """One part of a convolution: FORWARD, other = x * matrix, or WEIGHT, matrix[part] += x * other.
 
     x: (B, ., H, W), of which `channels` from `channel` on; matrix: (taps, O); other: (B, ., ...), O channels from
     `out_channel` on. taps: offsets in the padded image, kernel row by kernel row, tap_rows[kh] the row of the first.
     """
     kind, size = type(zero), zero.itemsize
 
-    def work(x_base, matrix_base, other_base, numbers, thread, threads):
+    def work(x_base, matrix_base, other_base, numbers, part, parts):
         given = carray(pointer(numbers), (_NUMBERS,), np.int64)
         job, channel, channels, height = given[0], given[1], given[2], given[3]
         width, top, left, out_channel = given[4], given[5], given[6], given[7]
         rows, columns, row_stride, column_stride = given[8], given[9], given[10], given[11]
-        row_origin, column_origin, row_spacing, column_spacing = given[12], given[13], given[14], given[15]
-        taps, depth, out_channels = given[16], given[17], given[18]
-        x = carray(pointer(x_base), (given[19], given[20], given[21], given[22]), kind)
-        other = carray(pointer(other_base), (given[23], given[24], given[25], given[26]), kind)
-        tap_rows = carray(pointer(given[27]), (given[28],), np.int64)
-        matrix_base += size * (thread * depth * out_channels if job == WEIGHT else 0)  # every thread sums into its own
+        taps, depth, out_channels = given[12], given[13], given[14]
+        x = carray(pointer(x_base), (given[15], given[16], given[17], given[18]), kind)
+        other_channels, tap_rows = given[20], carray(pointer(given[23]), (given[24],), np.int64)
+        matrix_base += size * (part * depth * out_channels if job == WEIGHT else 0)  # every part sums into its own
         batch, plane, places_in_image = x.shape[0], height * width, rows * columns
         row_depth = depth // tap_rows.size
         panel = VECTORS * lanes(zero)
@@ -82,10 +79,8 @@ def _blocks(zero):
         padded = np.zeros((0 if in_place else images) * channels * plane, kind)
         table = np.empty(PLACES + LONGEST_TILE, np.int64)
         tile = np.empty(PLACES * out_channels, kind)  # (places, O), a block of `other` with its channels last
-        turned = np.empty(panel * PLACES, kind)  # (O, places), before it is spread over a strided image
         base, loaded = padded.ctypes.data, -1
-        plain = row_spacing == 1 and column_spacing == 1  # the places of an image lie side by side in `other`
-        for unit in range(units * thread // threads, units * (thread + 1) // threads):
+        for unit in range(units * part // parts, units * (part + 1) // parts):
             first, start = unit // blocks * images, unit % blocks * PLACES
             held = min(images, batch - first)
             count = min(PLACES, held * places_in_image - start)
@@ -106,14 +101,14 @@ def _blocks(zero):
             row_step = row_stride * width
             steps = (row_step, image_step, column_stride) if by_rows else (image_step, row_step, column_stride)
             _fill_places(table, start, count, sizes, steps)
-            stretch = columns if by_rows or not plain else places_in_image  # places that are neighbours in `other`
+            stretch = columns if by_rows else places_in_image  # places that are neighbours in `other`
 
             if job == WEIGHT:
                 done = 0
                 while done < count:
                     image, place = first + (start + done) // places_in_image, (start + done) % places_in_image
                     run = min(count - done, places_in_image - place)
-                    source = other_base + size * ((image * other.shape[1] + out_channel) * places_in_image + place)
+                    source = other_base + size * ((image * other_channels + out_channel) * places_in_image + place)
                     to = tile.ctypes.data + size * done * out_channels
                     transpose_block(zero, source, places_in_image, to, out_channels, out_channels, run)
                     done += run
@@ -173,30 +168,24 @@ def _blocks(zero):
                 for o in range(0, out_channels, panel):
                     n = min(panel, out_channels - o)
                     source = tile.ctypes.data + size * (done * out_channels + o)
-                    if plain:
-                        at = ((image * other.shape[1] + out_channel + o) * rows + row) * columns + column
-                        transpose_block(zero, source, out_channels, other_base + size * at, places_in_image, run, n)
-                    else:
-                        transpose_block(zero, source, out_channels, turned.ctypes.data, run, run, n)
-                        for q in range(n):
-                            line = other[image, out_channel + o + q, row_origin + row * row_spacing]
-                            for j in range(run):
-                                line[column_origin + (column + j) * column_spacing] = turned[q * run + j]
+                    at = ((image * other_channels + out_channel + o) * rows + row) * columns + column
+                    transpose_block(zero, source, out_channels, other_base + size * at, places_in_image, run, n)
                 done += run
 
     return work
 
 
 def _run(job, x, matrix, other, taps, geometry):
-    """`_blocks` on all threads; matrix: (threads or 1, taps, O)."""
+    """`_blocks` on all threads; matrix: (1, taps, O), or (parts, taps, O) for the sums of a WEIGHT."""
     offsets, tap_rows = taps
     numbers = (job, *geometry, offsets.ctypes.data, *matrix.shape[1:], *x.shape, *other.shape)
     numbers += (tap_rows.ctypes.data, tap_rows.size)
     work = x.shape[0] * geometry[7] * geometry[8] * matrix.shape[1] * matrix.shape[2]  # multiplications
-    run(_blocks(x.dtype), x, matrix, other, numbers, alone=matrix.shape[0] == 1 and work < PARALLEL_FROM)
+    parts = matrix.shape[0] if job == WEIGHT else None
+    run(_blocks(x.dtype), x, matrix, other, numbers, alone=work < PARALLEL_FROM, parts=parts)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@jit()
 def _to_matrix(weight, first, count, matrix):
     """matrix[kh, c, kw, o] = weight[first + o, c, kh, kw]."""
     kernel_rows, channels, kernel_columns, _ = matrix.shape
@@ -212,17 +201,7 @@ def _to_matrix(weight, first, count, matrix):
     line[0, 0, 0, 0] = zero  # alive until here: only its address was used
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _to_turned_matrix(weight, first, kernel_rows, kernel_columns, matrix):
-    """matrix[i, o, j, c] = weight[first + o, c, kernel_rows[i], kernel_columns[j]]."""
-    for i in range(matrix.shape[0]):
-        for o in range(matrix.shape[1]):
-            for j in range(matrix.shape[2]):
-                for c in range(matrix.shape[3]):
-                    matrix[i, o, j, c] = weight[first + o, c, kernel_rows[i], kernel_columns[j]]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
+@jit()
 def _from_matrices(matrices, dw, first):
     """dw[first + o, c, kh, kw] = the sum over threads of matrices[thread, kh, c, kw, o]."""
     threads, kernel_rows, channels, kernel_columns, count = matrices.shape
@@ -246,95 +225,29 @@ def _taps(rows, columns, channels, height, width):
     return np.concatenate([offsets, np.full(LONGEST_TILE, offsets[0])]).astype(np.int64), np.array(rows, np.int64)
 
 
-@functools.lru_cache(maxsize=256)
-def _reach(phase, kernel, stride, padding, dilation):
-    """Along one axis: the taps that reach dx[phase + i * stride], and for each the d of g[i + d], in ascending order
-    of d.
-    """
-    taps = [k for k in reversed(range(kernel)) if (phase + padding - k * dilation) % stride == 0]
-    return np.array(taps, np.int64), [(phase + padding - k * dilation) // stride for k in taps]
-
-
-def _ready(x):
-    return x if x.flags.carray else x.copy()
-
-
-def convolution(x, weight, *, stride, padding, dilation, groups):
-    """y[b, o, i, j] = sum over c, k, l of x[b, c, i*stride + k*dilation - padding, ...] * weight[o, c, k, l].
-
-    x: (B, C, H, W), weight: (O, C/groups, KH, KW) -> (B, O, OH, OW); stride, padding, dilation: pairs (rows, columns).
+def direct(x, weight, y, stride, padding, dilation, groups):
+    """y = x * weight. x: (B, C, H, W), weight: (O, C/groups, KH, KW), y: (B, O, OH, OW), contiguous, of one dtype, none
+    empty; stride, padding, dilation: pairs (rows, columns).
     """
     out, channels, *kernel = weight.shape
     padded = [n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)]
-    grid = [(n - d * (k - 1) - 1) // s + 1 for n, d, k, s in zip(padded, dilation, kernel, stride, strict=True)]
-    shape = (x.shape[0], out, *grid)
-    if not weight.size or 0 in shape:
-        return np.zeros(shape, x.dtype)
-    x, weight, y = _ready(x), _ready(weight), np.empty(shape, x.dtype)
     taps = _taps(*(tuple(range(0, k * d, d)) for k, d in zip(kernel, dilation, strict=True)), channels, *padded)
     count = out // groups
     matrix = np.empty((1, kernel[0], channels, kernel[1], count), x.dtype)
     for group in range(groups):
         _to_matrix(weight, group * count, count, matrix[0])
-        geometry = (group * channels, channels, *padded, *padding, group * count, *grid, *stride, 0, 0, 1, 1)
+        geometry = (group * channels, channels, *padded, *padding, group * count, *y.shape[2:], *stride)
         _run(FORWARD, x, matrix.reshape(1, -1, count), y, taps, geometry)
-    return y
 
 
-def convolution_input(g, weight, *, size, stride, padding, dilation, groups):
-    """The gradient of `convolution` for x. g: (B, O, OH, OW), weight: (O, C/groups, KH, KW), size: (H, W) -> (B, C, H,
-    W).
-    """
-    out, channels, *kernel = weight.shape
-    shape = (g.shape[0], channels * groups, *size)
-    if not (weight.size and g.size) or 0 in shape:
-        return np.zeros(shape, g.dtype)
-    axes = list(zip(size, g.shape[2:], kernel, stride, padding, dilation, strict=True))
-    reaches = [[_reach(phase, k, s, p, d) for phase in range(min(s, n))] for n, _, k, s, p, d in axes]
-    # g[i + d] is read for i < ceil(n / s): `before` and `after` zeros make room for the d below 0 and beyond the end.
-    before = [max(0, *(-d for _, ds in reach for d in ds), 0) for reach in reaches]
-    after = [
-        max(0, *((n - 1) // s + d + 1 - m for _, ds in reach for d in ds), 0)
-        for (n, m, _, s, _, _), reach in zip(axes, reaches, strict=True)
-    ]
-    padded = [b + n + a for b, n, a in zip(before, g.shape[2:], after, strict=True)]
-    covered = all(taps.size for reach in reaches for taps, _ in reach)
-    g, weight = _ready(g), _ready(weight)
-    dx = np.empty(shape, g.dtype) if covered else np.zeros(shape, g.dtype)  # where no tap reaches, dx is 0
-    count = out // groups
-    for group in range(groups):
-        for row_origin, (kernel_rows, row_shifts) in enumerate(reaches[0]):
-            for column_origin, (kernel_columns, column_shifts) in enumerate(reaches[1]):
-                if not (row_shifts and column_shifts):
-                    continue
-                matrix = np.empty((kernel_rows.size, count, kernel_columns.size, channels), g.dtype)
-                _to_turned_matrix(weight, group * count, kernel_rows, kernel_columns, matrix)
-                rows, columns = tuple(before[0] + d for d in row_shifts), tuple(before[1] + d for d in column_shifts)
-                taps = _taps(rows, columns, count, *padded)
-                origin = (row_origin, column_origin)
-                grid = [(n - 1 - i) // s + 1 for n, i, s in zip(size, origin, stride, strict=True)]
-                geometry = (group * count, count, *padded, *before, group * channels, *grid, 1, 1, *origin, *stride)
-                _run(FORWARD, g, matrix.reshape(1, -1, channels), dx, taps, geometry)
-    return dx
-
-
-def convolution_weight(x, g, *, size, stride, padding, dilation, groups):
-    """The gradient of `convolution` for weight. x: (B, C, H, W), g: (B, O, OH, OW), size: (KH, KW) -> (O, C/groups,
-    KH, KW).
-
-    Each thread sums its images: the rounding of the last sum depends on the number of threads.
-    """
-    out, channels = g.shape[1], x.shape[1] // groups
-    shape = (out, channels, *size)
-    if not (x.size and g.size) or 0 in shape:
-        return np.zeros(shape, x.dtype)
-    x, g, dw = _ready(x), _ready(g), np.empty(shape, x.dtype)
+def direct_weight(x, g, dw, stride, padding, dilation, groups):
+    """dw = the weight gradient. x: (B, C, H, W), g: (B, O, OH, OW), dw: (O, C/groups, KH, KW), as `direct`."""
+    out, channels, *kernel = dw.shape
     padded = [n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)]
-    taps = _taps(*(tuple(range(0, k * d, d)) for k, d in zip(size, dilation, strict=True)), channels, *padded)
+    taps = _taps(*(tuple(range(0, k * d, d)) for k, d in zip(kernel, dilation, strict=True)), channels, *padded)
     threads, count = get_num_threads(), out // groups
     for group in range(groups):
-        matrices = np.zeros((threads, size[0], channels, size[1], count), x.dtype)
-        geometry = (group * channels, channels, *padded, *padding, group * count, *g.shape[2:], *stride, 0, 0, 1, 1)
+        matrices = np.zeros((threads, kernel[0], channels, kernel[1], count), x.dtype)
+        geometry = (group * channels, channels, *padded, *padding, group * count, *g.shape[2:], *stride)
         _run(WEIGHT, x, matrices.reshape(threads, -1, count), g, taps, geometry)
         _from_matrices(matrices, dw, group * count)
-    return dw
