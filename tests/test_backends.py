@@ -195,6 +195,8 @@ with warnings.catch_warnings(record=True) as said:
     x = mg.full((400, 400), 0.5, requires_grad=True)
     y = mg.nn.functional.softmax(mg.tanh(x @ x) * 2.0, dim=-1)
     y.sum().backward()
+    mg.nn.utils.clip_grad_norm_([x], 1.0)
+    mg.optim.Adam([x], lr=0.1).step()
 print(len(said), said[0].category.__name__, said[0].message)
 print(y.shape, round(float(y[0, 0]), 6))
 from minigrad.__main__ import main

@@ -16,7 +16,8 @@ KERNELS = {
     "softmax": ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "logsumexp"),
     "attention": ("attention", "attention_backward"),
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
-    "reduce": ("sum", "sum_to"),
+    "reduce": ("sum", "sum_to", "mean", "max", "min"),
+    "embedding": ("getitem", "scatter"),
     "norm": (
         *("layer_norm", "layer_norm_backward", "batch_norm", "batch_norm_backward"),
         *("group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"),

@@ -4,70 +4,125 @@ gradient; sums over windows, the means of average pooling times their size, and 
 import math
 
 import numpy as np
-from numba import carray, njit, prange
+from numba import carray
+from numba.extending import register_jitable
 
 from .threads import compiled, pointer, run
 
 PARALLEL_FROM = 8_192  # elements read
+PART = 131_072  # elements read in a part
+BAND = 4_096  # numbers of x in a band: with its copies a third of the first-level cache
+UNTOUCHED = np.int32(-(2**31))
 
 
-@njit(nogil=True, error_model="numpy")
+@register_jitable(error_model="numpy")
 def _pairs(upper, lower, start, width, y, index):
     """A row of 2 x 2 windows side by side, without a branch; upper, lower: the two rows of x, start: where upper is."""
-    for ow in range(y.size):
-        best, place = upper[2 * ow], start + 2 * ow
-        for value, step in ((upper[2 * ow + 1], 1), (lower[2 * ow], width), (lower[2 * ow + 1], width + 1)):
-            larger = (value > best) | ((value != value) & (best == best))
-            best = value if larger else best
-            place = start + 2 * ow + step if larger else place
-        y[ow], index[ow] = best, place
+    for t in range(y.size):
+        a, b, c, d = upper[2 * t], upper[2 * t + 1], lower[2 * t], lower[2 * t + 1]
+        right, below_right = (b > a) | ((b != b) & (a == a)), (d > c) | ((d != d) & (c == c))
+        above, below = b if right else a, d if below_right else c
+        lower_wins = (below > above) | ((below != below) & (above == above))
+        y[t] = below if lower_wins else above
+        place = width + np.int64(below_right) if lower_wins else np.int64(right)
+        index[t] = start + 2 * t + place
 
 
-@njit(nogil=True, error_model="numpy")
-def _plane(x, y, index, size, stride, padding, dilation):
-    """One channel of one image: x (H, W) -> y, index (OH, OW)."""
-    height, width = x.shape
-    for oh in range(y.shape[0]):
-        top = oh * stride[0] - padding[0]
-        bottom = min(height, top + size[0] * dilation[0])
-        # the first row of the window inside the image
-        top += (max(0, -top) + dilation[0] - 1) // dilation[0] * dilation[0]
-        for ow in range(y.shape[1]):
-            left = ow * stride[1] - padding[1]
-            right = min(width, left + size[1] * dilation[1])
-            left += (max(0, -left) + dilation[1] - 1) // dilation[1] * dilation[1]
-            best, place = y.dtype.type(-np.inf), top * width + left  # the answer where all is -inf
-            for i in range(top, bottom, dilation[0]):
-                for j in range(left, right, dilation[1]):
-                    value = x[i, j]
-                    # the first NaN replaces all; nothing is larger than it
-                    larger = (value > best) | ((value != value) & (best == best))
-                    best = value if larger else best
-                    place = i * width + j if larger else place
-            y[oh, ow] = best
-            index[oh, ow] = place
+@register_jitable(error_model="numpy")
+def _every(source, step, target):
+    """target[t] = source[t * step]; a step that is a constant vectorises."""
+    if step == 1:
+        for t in range(target.size):
+            target[t] = source[t]
+    elif step == 2:
+        for t in range(target.size):
+            target[t] = source[2 * t]
+    else:
+        for t in range(target.size):
+            target[t] = source[t * step]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _serial(x, y, index, size, stride, padding, dilation):
-    for n in range(x.shape[0]):
-        if size == (2, 2) and stride == (2, 2) and padding == (0, 0) and dilation == (1, 1):
-            width = x.shape[2]
-            for oh in range(y.shape[1]):
-                _pairs(x[n, 2 * oh], x[n, 2 * oh + 1], 2 * oh * width, width, y[n, oh], index[n, oh])
-        else:
-            _plane(x[n], y[n], index[n], size, stride, padding, dilation)
+@register_jitable(error_model="numpy")
+def _take_larger(value, best, places, place, tap):
+    """Where value is larger than best, it and its place replace them: the first of equals stays, NaN is the largest."""
+    for t in range(best.size):
+        v, b = value[t], best[t]
+        larger = (v > b) | ((v != v) & (b == b))
+        best[t] = v if larger else b
+        place[t] = places[t] + tap if larger else place[t]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def _parallel(x, y, index, size, stride, padding, dilation):
-    for n in prange(x.shape[0]):
-        if size == (2, 2) and stride == (2, 2) and padding == (0, 0) and dilation == (1, 1):
-            width = x.shape[2]
-            for oh in range(y.shape[1]):
-                _pairs(x[n, 2 * oh], x[n, 2 * oh + 1], 2 * oh * width, width, y[n, oh], index[n, oh])
-        else:
-            _plane(x[n], y[n], index[n], size, stride, padding, dilation)
+@compiled
+def _maxima(zero):
+    """a: x (planes, H, W); c: y (planes, OH, OW). numbers: planes, H, W, OH, OW, size, stride, padding, dilation (rows
+    and columns of each), the address of the places (planes, OH, OW).
+
+    A band of output rows at a time: its part of x in a frame of -inf is dealt out by the remainders of row and column
+    modulo the stride, so that each tap of all windows of the band is one contiguous stretch; its last columns are
+    nobody's.
+    """
+    kind = type(zero)
+    lowest = kind(-np.inf)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        n = carray(pointer(numbers), (14,), np.int64)
+        planes, height, width, rows, columns, tall, wide = n[0], n[1], n[2], n[3], n[4], n[5], n[6]
+        down, right, top, left, row_gap, column_gap = n[7], n[8], n[9], n[10], n[11], n[12]
+        x = carray(pointer(a_base), (planes, height, width), kind)
+        y = carray(pointer(c_base), (planes, rows, columns), kind)
+        index = carray(pointer(n[13]), (planes, rows, columns), np.int64)
+        if tall == wide == down == right == 2 and top == left == 0 and row_gap == column_gap == 1:
+            for p in range(planes * part // parts, planes * (part + 1) // parts):
+                for i in range(rows):
+                    _pairs(x[p, 2 * i], x[p, 2 * i + 1], 2 * i * width, width, y[p, i], index[p, i])
+            return
+        line = columns + (wide - 1) * column_gap // right  # the places of a row in a dealt-out band
+        more = (tall - 1) * row_gap // down
+        band = min(rows, max(1, BAND // (line * down * right) - more))
+        dealt = np.empty((down * right, (band + more) * line), kind)
+        best, place = np.empty(band * line, kind), np.empty(band * line, np.int32)
+        places = np.empty(band * line, np.int32)  # of the first tap, from that of the band's first window
+        for q in range(band):
+            for t in range(line):
+                places[q * line + t] = np.int32(q * down * width + t * right)
+        for p in range(planes * part // parts, planes * (part + 1) // parts):
+            for first in range(0, rows, band):
+                m = min(band, rows - first)
+                for r in range((m + more) * down):
+                    u, start = first * down + r - top, r // down * line
+                    for phase in range(right):
+                        target = dealt[r % down * right + phase, start : start + line]
+                        low = min(line, max(0, (left - phase + right - 1) // right))
+                        high = max(low, min(line, (width + left - phase + right - 1) // right))
+                        if u < 0 or u >= height:
+                            low = high = line
+                        target[:low] = lowest
+                        target[high:] = lowest
+                        if low < high:
+                            _every(x[p, u, low * right + phase - left :], right, target[low:high])
+                count = (m - 1) * line + columns
+                best[:count] = lowest
+                place[:count] = UNTOUCHED
+                origin = (first * down - top) * width - left
+                for i in range(tall):
+                    for j in range(wide):
+                        di, dj = i * row_gap, j * column_gap
+                        start = di // down * line + dj // right
+                        value = dealt[di % down * right + dj % right, start : start + count]
+                        tap = np.int32(origin + di * width + dj)
+                        _take_larger(value, best[:count], places, place, tap)
+                for q in range(m):
+                    y[p, first + q, :] = best[q * line : q * line + columns]
+                    for t in range(columns):
+                        found = np.int64(place[q * line + t])
+                        if found == UNTOUCHED:  # all of the window is -inf: the first place inside x
+                            u, v = (first + q) * down - top, t * right - left
+                            u += (max(0, -u) + row_gap - 1) // row_gap * row_gap
+                            v += (max(0, -v) + column_gap - 1) // column_gap * column_gap
+                            found = u * width + v
+                        index[p, first + q, t] = found
+
+    return work
 
 
 def max_pool(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
@@ -77,16 +132,19 @@ def max_pool(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
     x: (B, C, H, W), float32 or float64; size, stride, padding, dilation: (rows, columns).
     -> y (B, C, OH, OW) and its indices, int64 of the same shape: row * W + column in x.
     """
-    batch, channels, height, width = x.shape
-    out_height = (height + 2 * padding[0] - dilation[0] * (size[0] - 1) - 1) // stride[0] + 1
-    out_width = (width + 2 * padding[1] - dilation[1] * (size[1] - 1) - 1) // stride[1] + 1
+    batch, channels, *spatial = x.shape
+    out = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip(spatial, padding, dilation, size, stride, strict=True)
+    ]
     x = x if x.flags.carray else x.copy()
-    y = np.empty((batch * channels, out_height, out_width), x.dtype)  # (B*C, OH, OW)
+    y = np.empty((batch, channels, *out), x.dtype)
     index = np.empty(y.shape, np.int64)
-    run = _serial if x.size < PARALLEL_FROM else _parallel
-    run(x.reshape(batch * channels, height, width), y, index, size, stride, padding, dilation)
-    shape = (batch, channels, out_height, out_width)
-    return y.reshape(shape), index.reshape(shape)
+    if y.size:
+        numbers = (batch * channels, *spatial, *out, *size, *stride, *padding, *dilation, index.ctypes.data)
+        parts = max(2, x.size // PART)
+        run(_maxima(x.dtype), x, x, y, numbers, alone=x.size < PARALLEL_FROM, parts=parts)
+    return y, index
 
 
 @compiled

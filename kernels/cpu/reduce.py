@@ -1,4 +1,5 @@
-"""Sums over the leading axes of an array, and over all axes but the channels': the gradients of biases.
+"""Sums over the leading axes of an array, and over all axes but the channels': the gradients of biases. Sums, means,
+largest and smallest over the trailing axes, or all.
 
 Numbers are added in blocks that do not depend on the number of threads.
 """
@@ -10,10 +11,16 @@ from numba import carray
 from numba.extending import register_jitable
 
 from .threads import compiled, pointer, run
+from .tiles import item_size
+from .vectors import first, lanes, larger, largest, load, splat, total, where
+
+least, most = min, max  # below, these names are the primitives'
 
 PARALLEL_FROM = 32_768  # elements
+SUM, MAX, MIN = 0, 1, -1
 BLOCKS = 16  # of rows, each with its own sums
 WIDTH = 256  # narrow rows are summed several side by side
+PIECE = 16_384  # of the numbers of one sum, added by one thread
 SPAN, IMAGES = 2_048, 32  # summed at once: the error grows with the larger of the three counts, not their product
 
 _row_sum = register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
@@ -31,6 +38,53 @@ def _sum(x):
 def _add(x, total):
     for j in range(x.size):
         total[j] += x[j]
+
+
+@register_jitable(error_model="numpy")
+def _raised(v, top):
+    """The larger, lane by lane; NaN if one is."""
+    return where(v == v, larger(v, top), v)
+
+
+@register_jitable(error_model="numpy")
+def _extreme(zero, x, n, sign):
+    """sign times the largest of sign * x[:n], NaN if one is. x: an address."""
+    step = lanes(zero) * item_size(zero)
+    a = b = c = d = splat(zero, -np.inf)
+    i = 0
+    while i + 4 * lanes(zero) <= n:
+        a, b = _raised(sign * load(zero, x), a), _raised(sign * load(zero, x + step), b)
+        c, d = _raised(sign * load(zero, x + 2 * step), c), _raised(sign * load(zero, x + 3 * step), d)
+        i, x = i + 4 * lanes(zero), x + 4 * step
+    while i < n:
+        a = _raised(sign * load(zero, x, first(zero, n - i), -sign * np.inf), a)
+        i, x = i + lanes(zero), x + step
+    a = _raised(_raised(a, b), _raised(c, d))
+    missing = total(where(a == a, splat(zero, 0.0), a))  # 0, or NaN, which `largest` would pass over
+    return sign * largest(a) + missing
+
+
+@compiled
+def _pieces(zero):
+    """a: x (R, n); c: sums of the pieces of each row (R, pieces), or their largest numbers, (-1) smallest: sign.
+    numbers: R, n, pieces, sign.
+    """
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (4,), np.int64)
+        n, pieces, sign = given[1], given[2], kind(given[3])
+        x, out = carray(pointer(a_base), (given[0], n), kind), carray(pointer(c_base), (given[0] * pieces,), kind)
+        for i in range(out.size * part // parts, out.size * (part + 1) // parts):
+            start, stop = n * (i % pieces) // pieces, n * (i % pieces + 1) // pieces
+            if sign != 0:
+                out[i] = _extreme(zero, a_base + item_size(zero) * (i // pieces * n + start), stop - start, sign)
+                continue
+            out[i] = kind(0)
+            for j in range(start, stop, SPAN):
+                out[i] += _sum(x[i // pieces, j : least(stop, j + SPAN)])
+
+    return work
 
 
 @compiled
@@ -61,11 +115,11 @@ def _channels(zero):
         x, out = carray(pointer(a_base), (n, channels, size), kind), carray(pointer(c_base), (channels,), kind)
         for c in range(channels * thread // threads, channels * (thread + 1) // threads):
             total = kind(0)
-            for first in range(0, n, IMAGES):
+            for image in range(0, n, IMAGES):
                 part = kind(0)
-                for b in range(first, min(n, first + IMAGES)):
+                for b in range(image, least(n, image + IMAGES)):
                     for start in range(0, size, SPAN):
-                        part += _sum(x[b, c, start : min(size, start + SPAN)])
+                        part += _sum(x[b, c, start : least(size, start + SPAN)])
                 total += part
             out[c] = total
 
@@ -77,9 +131,9 @@ def leading(x, axes):
     size = math.prod(x.shape[axes:])
     n = x.size // size
     alone = x.size < PARALLEL_FROM
-    side = max(1, min(WIDTH // size, n // 8))  # rows side by side
+    side = most(1, least(WIDTH // size, n // 8))  # rows side by side
     long = n // side  # of the longer rows
-    blocks = 1 if alone else min(BLOCKS, long)
+    blocks = 1 if alone else least(BLOCKS, long)
     out = np.empty((blocks, side * size), x.dtype)
     run(_rows(x.dtype), x, out, out, (long, side * size, blocks), alone=alone)
     total = out.sum(axis=0) if blocks > 1 else out[0]
@@ -98,12 +152,48 @@ def channels(x):
     return out
 
 
-def sum(x, *, axis=None, keepdims=False):
-    """y = the sum over the leading axes, or all but axis 1. x: contiguous, float32 or float64."""
-    axes = (axis,) if isinstance(axis, int) else axis
+def trailing(x, axes, which):
+    """The sum, largest or smallest of contiguous x over its last `axes` axes, flat."""
+    n = math.prod(x.shape[x.ndim - axes :])
+    rows, pieces = x.size // n, -(-n // PIECE)
+    out = np.empty((rows, pieces), x.dtype)
+    numbers, alone = (rows, n, pieces, which), x.size < PARALLEL_FROM
+    run(_pieces(x.dtype), x, out, out, numbers, alone=alone, parts=1 if alone else least(8, rows * pieces))
+    if pieces == 1:
+        return out[:, 0]
+    return (np.sum if which == SUM else np.max if which == MAX else np.min)(out, axis=1)
+
+
+def _reduced(x, axis, keepdims, which):
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     axes = sorted(a % x.ndim for a in axes)
-    y = leading(x, len(axes)) if axes[-1] == len(axes) - 1 else channels(x)
+    if axes[0] == x.ndim - len(axes):
+        y = trailing(x, len(axes), which)
+    else:
+        y = leading(x, len(axes)) if axes[-1] == len(axes) - 1 else channels(x)
     return y.reshape([1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes])
+
+
+def sum(x, *, axis=None, keepdims=False):
+    """y = the sum over the leading or trailing axes, or all but axis 1. x: contiguous, float32 or float64."""
+    return _reduced(x, axis, keepdims, SUM)
+
+
+def mean(x, *, axis=None, keepdims=False):
+    """y = sum / n, for the axes of `sum`."""
+    y = _reduced(x, axis, keepdims, SUM)
+    y /= x.size // y.size
+    return y
+
+
+def max(x, *, axis=None, keepdims=False):
+    """y = the largest over the trailing axes, NaN if one is."""
+    return _reduced(x, axis, keepdims, MAX)
+
+
+def min(x, *, axis=None, keepdims=False):
+    """y = the smallest over the trailing axes, NaN if one is."""
+    return _reduced(x, axis, keepdims, MIN)
 
 
 def sum_to(x, *, shape):

@@ -6,6 +6,7 @@ itself and called by its address, from the pool in workers.py.
 """
 
 import functools
+import threading
 
 import numpy as np
 from llvmlite import ir
@@ -57,6 +58,7 @@ def compiled(make):
     return lambda dtype: compile_for(dtype)[1]
 
 
+_one_at_a_time = threading.Lock()
 memory.keep()
 _pool = workers.Pool() if workers.AVAILABLE else None
 
@@ -77,4 +79,5 @@ def run(worker, a, b, c, numbers, *, alone=False, parts=None):
             _pool.resize(threads - 1)
         start_job(_pool.state, worker, a, b, c, numbers, parts)
     else:
-        _region(worker, a, b, c, numbers, parts)
+        with _one_at_a_time:  # Numba's workqueue layer aborts on two regions
+            _region(worker, a, b, c, numbers, parts)

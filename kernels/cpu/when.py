@@ -227,6 +227,8 @@ def cross_entropy_backward_when(dy, x, labels, top, log_total):
 
 # ---- sums ------------------------------------------------------------------------------------------------------------
 _SUM_FROM, _WIDE_SUM_FROM = 8_192, 262_144  # elements; NumPy adds wide rows well
+_LONG_ROW = 16  # elements; shorter ones are not worth a loop of vectors
+_ROWS_SUM_FROM, _SUM_ALL_FROM, _MAX_ALL_FROM = 16_384, 65_536, 262_144  # elements, as fast as NumPy
 
 
 def _summed(x, axes):
@@ -237,11 +239,39 @@ def _summed(x, axes):
     return axes == [0, *range(2, x.ndim)] and x.size >= 8 * x.shape[0] * x.shape[1]
 
 
+def _trailing(x, axes, all_from):
+    """Are these the trailing axes, and long enough together, or all of x with so many elements?"""
+    first = x.ndim - len(axes)
+    if not first:
+        return x.size >= all_from
+    return x.size >= _ROWS_SUM_FROM and axes == list(range(first, x.ndim)) and math.prod(x.shape[first:]) >= _LONG_ROW
+
+
+def _axes(x, axis):
+    """The axes in order, or none where the call cannot be served."""
+    if x.size < _SUM_FROM or x.dtype not in FLOATS or not x.flags.carray:
+        return []
+    given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = sorted({a % x.ndim for a in given if -x.ndim <= a < x.ndim})
+    return axes if len(axes) == len(given) else []
+
+
 def sum_when(x, *, axis=None, keepdims=False):
-    """Refused: all but sums over leading axes, and over all axes but axis 1; few elements; memory in no order."""
-    if axis is None or x.size < _SUM_FROM or x.dtype not in FLOATS or not x.flags.carray:
-        return False
-    return _summed(x, sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)))
+    """Refused: all but sums over leading or trailing axes, and over all axes but axis 1; few elements; memory in no
+    order.
+    """
+    axes = _axes(x, axis)
+    return bool(axes) and (_trailing(x, axes, _SUM_ALL_FROM) or _summed(x, axes))
+
+
+def max_when(x, *, axis=None, keepdims=False):
+    """Refused: all but trailing axes, few elements, memory in no order."""
+    axes = _axes(x, axis)
+    return bool(axes) and _trailing(x, axes, _MAX_ALL_FROM)
+
+
+mean_when, min_when = sum_when, max_when
+sum_when.checks_shapes = max_when.checks_shapes = True
 
 
 def sum_to_when(x, *, shape):
@@ -387,6 +417,27 @@ def rnn_sequence_when(x, h0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, *
 def rnn_sequence_backward_when(dy, x, h0, weight_ih, weight_hh, out, **_):
     """As lstm_sequence_when."""
     return _sequence(x, h0, dy, weight_ih, weight_hh, out)
+
+
+# ---- rows of tables --------------------------------------------------------------------------------------------------
+_ROWS_FROM, _ROW_SUMS_FROM = 32_768, 1_024  # elements; NumPy copies rows well, and adds them up after sorting
+
+
+def getitem_when(x, *arrays, key):
+    """Refused: all but one array of integers as the whole key; few elements, memory in no order."""
+    if len(arrays) != 1 or len(key) != 1 or x.dtype not in FLOATS or arrays[0].dtype.kind not in "iu" or not x.ndim:
+        return False
+    return arrays[0].size * math.prod(x.shape[1:]) >= _ROWS_FROM and len(x) > 0 and x.flags.carray
+
+
+def scatter_when(v, *arrays, key, shape):
+    """Refused: all but one array of integers as the whole key; few elements, v to be broadcast."""
+    if len(arrays) != 1 or len(key) != 1 or v.dtype not in FLOATS or arrays[0].dtype.kind not in "iu" or not shape:
+        return False
+    return v.size >= _ROW_SUMS_FROM and v.shape == (*arrays[0].shape, *shape[1:]) and math.prod(shape) > 0
+
+
+getitem_when.checks_shapes = scatter_when.checks_shapes = True
 
 
 # ---- pooling ---------------------------------------------------------------------------------------------------------

@@ -264,9 +264,7 @@ def _forward(zero):
         for unit in range(done * part // parts, done * (part + 1) // parts):
             first, held = _box(unit, units, boxes, tiles, shape[0])
             count = held[0] * held[1] * held[2]
-            _transform_inputs(
-                zero, x_base, shape, padding, first, held, strip, wide, inputs.ctypes.data, plane
-            )
+            _transform_inputs(zero, x_base, shape, padding, first, held, strip, wide, inputs.ctypes.data, plane)
             for t in range(count + LONGEST_TILE):
                 rows[t] = min(t, count - 1) * wide
             _multiply_planes(
@@ -338,16 +336,12 @@ def _weight(zero):
             for unit in range(done * share // shares, done * (share + 1) // shares):
                 first, held = _box(unit, units, boxes, tiles, shape[0])
                 count = held[0] * held[1] * held[2]
-                _transform_inputs(
-                    zero, x_base, shape, padding, first, held, strip, wide, inputs.ctypes.data, plane
-                )
+                _transform_inputs(zero, x_base, shape, padding, first, held, strip, wide, inputs.ctypes.data, plane)
                 for i in range(held[0]):
                     source = g_base + size * (first[0] + i) * made[0] * made[1] * made[2]
                     top, left, across = 4 * first[1], 4 * first[2], 4 * held[2]
                     to = strip_out.ctypes.data
-                    _fill(
-                        zero, source, made[0], made[1], made[2], top, left, 4 * held[1], across, strip_out, wide_out
-                    )
+                    _fill(zero, source, made[0], made[1], made[2], top, left, 4 * held[1], across, strip_out, wide_out)
                     for r in range(held[1]):
                         for c in range(held[2]):
                             tile = (i * held[1] + r) * held[2] + c

@@ -8,7 +8,6 @@ the primitive's reference forward. Third parties register theirs with `register`
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -18,8 +17,6 @@ import numpy as np
 
 from ..errors import BackendError
 from ..primitive import PRIMITIVES, Primitive
-
-POOL = threading.RLock()  # one parallel region at a time: Numba's workqueue layer aborts on two
 
 
 class Backend:
@@ -123,9 +120,8 @@ def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -
             return otherwise(*arrays, **params)
         if not checked:
             p.shape(p.name, *arrays, **params)  # compiled kernels check no bounds: this does
-        kernel = kernel or _loaded(p, load, otherwise)
-        with POOL:
-            return kernel(*arrays, **params)
+        kernel = kernel or load_kernel(load, otherwise)
+        return kernel(*arrays, **params)
 
     smallest = getattr(when, "smallest", None)  # a kernel of one array that asks for nothing but its size
     if smallest is None or len(p.inputs) > 1 or p.defaults:
@@ -141,8 +137,8 @@ def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -
     return run_unary
 
 
-def _loaded(p: Primitive, load: Callable, otherwise: Callable) -> Callable:
-    """The kernel; where it cannot be loaded (no Numba, or a broken one) the reference, with one warning."""
+def load_kernel(load: Callable, otherwise: Any = None) -> Any:
+    """load(); where that fails (no Numba, or a broken one) `otherwise`, with one warning."""
     try:
         return load()
     except Exception as error:

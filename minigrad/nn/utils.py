@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from ..backend.base import POOL
+from ..backend.base import load_kernel
 from ..edits import written
 from ..errors import ArgumentError, GradError, ShapeError
 from ..mode import MODE
@@ -64,9 +64,8 @@ def _clipped_together(gradients: list[Tensor], max_norm: float) -> Tensor | None
     """clip_grad_norm_ in one pass of a compiled kernel over all gradients; None where it does not serve."""
     if MODE.get().host.name != "numba" or sum(g.array.size for g in gradients) < CLIP_FROM:
         return None
-    kernel = import_module("minigrad.kernels.cpu.optim").clip
-    with POOL:
-        clipped = kernel(tuple(g.array for g in gradients), max_norm)
+    module = load_kernel(lambda: import_module("minigrad.kernels.cpu.optim"))
+    clipped = module and module.clip(tuple(g.array for g in gradients), max_norm)
     if clipped is None:
         return None
     norm, scaled = clipped

@@ -21,7 +21,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..backend import Backend
-from ..backend.base import POOL
+from ..backend.base import load_kernel
 from ..edits import caller, written
 from ..errors import ArgumentError, DTypeError, GradError, StateError
 from ..mode import MODE, enable_grad
@@ -77,7 +77,7 @@ class Optimizer:
     def update(self, *args: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
         raise NotImplementedError(f"{self.name}: write update(self, F, p, g, state, **options).")
 
-    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+    def kernel_state(self, *args: Any, **options: Any) -> tuple[str, ...]:
         """The names of the state that the kernel takes for a group's options, in its order."""
         return ()
 
@@ -154,7 +154,10 @@ class Optimizer:
 
     def _step_together(self, kernel: Callable, params: list[Tensor], options: dict, host: Backend) -> list[Tensor]:
         """Step the parameters that the kernel serves; returns the others."""
-        names, arrays, ready, others = self.kernel_state(**options), [], [], []
+        names = self.kernel_state(**options)
+        arrays: list[Any] = []
+        ready: list[Tensor] = []
+        others: list[Tensor] = []
         for p in params:
             state = self.state.get(p)
             if state is None:
@@ -165,8 +168,7 @@ class Optimizer:
             except KeyError:  # the first step makes this state
                 others.append(p)
         if ready:
-            with POOL:
-                served = kernel(tuple(arrays), **options)
+            served = kernel(tuple(arrays), **options)
             if not all(served):
                 others += [p for p, by_kernel in zip(ready, served) if not by_kernel]
         return others
@@ -195,7 +197,8 @@ class Optimizer:
         """The kernel, looked for once; None for a model too small to pay for compiling it."""
         if self._kernel is None:
             few = sum(p.size for p in self._params()) < FUSE_FROM
-            self._kernel = not few and getattr(import_module("minigrad.kernels.cpu.optim"), self.kernel)
+            load = lambda: getattr(import_module("minigrad.kernels.cpu.optim"), self.kernel)
+            self._kernel = not few and load_kernel(load, False)
         return self._kernel or None
 
     def _warn_idle(self) -> None:
