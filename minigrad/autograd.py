@@ -179,7 +179,7 @@ class Rules:
                 continue
             if g_input.shape != parent.shape:  # the input was broadcast: its copies' gradients add up
                 g_input = F.sum_to(g_input, shape=parent.shape)
-            if g_input.dtype != parent.dtype:
+            if g_input.dtype is not parent.dtype and g_input.dtype != parent.dtype:
                 g_input = F.astype(g_input, dtype=parent.dtype)
             if parent.owner is not None and self.shared(g_input, values):
                 g_input = F.copy(g_input)

@@ -28,7 +28,7 @@ import re
 import string
 from collections import namedtuple
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -391,7 +391,13 @@ def _broadcast_hint(shapes: Sequence[tuple[int, ...]]) -> str:
 def result_dtype(kind: str, *specs: Any) -> Any:
     if kind == "bool":
         return np.dtype(bool)
-    dtypes = [getattr(s, "dtype", s) for s in specs]  # or a Python number
+    return _result_dtype(kind, *[getattr(s, "dtype", None) or type(s) for s in specs])
+
+
+@lru_cache(maxsize=1024)
+def _result_dtype(kind: str, *found: Any) -> Any:
+    """From dtypes, and the types of Python numbers."""
+    dtypes = [d if isinstance(d, np.dtype) else d(0) for d in found]
     floats = [d for d in dtypes if np.dtype(d if isinstance(d, np.dtype) else type(d)).kind in "fc"]
     if not floats:
         return np.dtype(np.float32) if kind == "float" else np.result_type(*dtypes)

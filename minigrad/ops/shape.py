@@ -147,7 +147,8 @@ def _(g):
 
 
 def _sum_to(op, x, *, shape):
-    if broadcast_shapes(op, tuple(x.shape), tuple(shape)) != tuple(x.shape):
+    fits = len(shape) <= len(x.shape) and all(n in (1, m) for n, m in zip(shape[::-1], x.shape[::-1]))
+    if not fits:
         raise ShapeError(f"{op}: {tuple(shape)} must broadcast to {tuple(x.shape)}.")
     return Spec(tuple(shape), x.dtype)
 
@@ -162,7 +163,10 @@ def sum_to(xp, x, *, shape):
     """The adjoint of broadcasting: x summed over the axes along which `shape` would have been repeated."""
     extra = x.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
-    return xp.reshape(xp.sum(x, axis=axes), shape) if axes else x
+    if not axes:
+        return x
+    y = xp.sum(x, axis=axes)
+    return y if len(axes) == extra else xp.reshape(y, shape)  # leading axes only: nothing to put back
 
 
 @sum_to.rule("x")
