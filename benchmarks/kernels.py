@@ -182,8 +182,8 @@ CASES: dict[str, Case] = {
     "sum (4096, 1024) axis 0": op(lambda c, x: x.sum(0), normal(*WIDE)),
     "sum (4096, 1024) axis 1": op(lambda c, x: x.sum(1), normal(*WIDE)),
     "sum (32, 64, 56, 56) axes 0, 2, 3": op(lambda c, x: x.sum((0, 2, 3)), normal(*IMAGES)),
-    "max (4096, 1024) axis 1": op(lambda c, x: x.amax(1), normal(*WIDE)),
-    "min (4096, 1024) axis 1": op(lambda c, x: x.amin(1), normal(*WIDE)),
+    "max (4096, 1024) axis 1": op(lambda c, x: c.m.amax(x, 1), normal(*WIDE)),
+    "min (4096, 1024) axis 1": op(lambda c, x: c.m.amin(x, 1), normal(*WIDE)),
     "embedding 10000 x 256 at (64, 128)": op(
         lambda c, i, w: c.F.embedding(i, w), index(10_000, 64, 128), normal(10_000, 256)
     ),

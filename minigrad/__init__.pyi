@@ -22,6 +22,8 @@ from .creation import ones as ones
 from .creation import tensor as tensor
 from .creation import zeros as zeros
 from .custom import Function as Function
+from .functions import amax as amax
+from .functions import amin as amin
 from .functions import flatten as flatten
 from .functions import masked_fill as masked_fill
 from .functions import moveaxis as moveaxis

@@ -88,6 +88,16 @@ def split(x: Tensor, split_size: int | Sequence[int], axis: int = 0) -> tuple[Te
     return tuple(pieces)
 
 
+def amax(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """max under its other name in NumPy and PyTorch: the largest element over `axis`."""
+    return F.max(x, axis=axis, keepdims=keepdims)
+
+
+def amin(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """min under its other name in NumPy and PyTorch: the smallest element over `axis`."""
+    return F.min(x, axis=axis, keepdims=keepdims)
+
+
 def outer(a: Tensor, b: Tensor) -> Tensor:
     """y[i, j] = a[i] b[j]."""
     return F.multiply(F.expand_dims(a, 1), F.expand_dims(b, 0))

@@ -267,6 +267,14 @@ def test_a_worker_that_raises_answers_with_the_error(workers):
         worker.ask(do="build", row="no such row")
 
 
+def running(pid):
+    """Is there such a process, and not a mere zombie?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ctrl_c_ends_the_workers():
     start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -283,7 +291,12 @@ def test_ctrl_c_ends_the_workers():
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "stopped by Ctrl-C" in errors
-    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert workers
+    for _ in range(200):  # they end a moment after their parent
+        if not any(running(pid) for pid in workers):
+            break
+        time.sleep(0.05)
+    assert not any(running(pid) for pid in workers)
 
 
 # ---- what it writes ------------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def _binary_from(size):
         found = segments(a.shape, b.shape)
         return found is not None and found[1] >= _RUN
 
-    when.checks_shapes = True
+    when.smallest, when.checks_shapes = size, True
     return when
 
 

@@ -123,9 +123,16 @@ def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -
         kernel = kernel or load_kernel(load, otherwise)
         return kernel(*arrays, **params)
 
-    smallest = getattr(when, "smallest", None)  # a kernel of one array that asks for nothing but its size
-    if smallest is None or len(p.inputs) > 1 or p.defaults:
+    smallest = getattr(when, "smallest", None)  # elements, below which it refuses without a further look
+    if smallest is None or len(p.inputs) > 2 or p.defaults:
         return run
+
+    def run_binary(a: Any, b: Any) -> Any:
+        small = getattr(a, "size", 1) < smallest and getattr(b, "size", 1) < smallest
+        return otherwise(a, b) if small else run(a, b)
+
+    if len(p.inputs) == 2:
+        return run_binary
 
     def run_unary(x: Any) -> Any:  # small arrays pass with one comparison
         try:

@@ -1,5 +1,7 @@
 """Products of matrices and vectors."""
 
+from functools import lru_cache
+
 from ..errors import ShapeError
 from ..primitive import Spec, broadcast_shapes, case, fused, primitive, result_dtype
 
@@ -80,18 +82,22 @@ def rows_of(F, x):
 
 
 def _linear(op, x, weight, bias=None):
-    if len(weight.shape) != 2:
-        raise ShapeError(f"{op}: weight must be (out features, in features): got {tuple(weight.shape)}.")
-    if not x.shape or x.shape[-1] != weight.shape[1]:
+    shape = _linear_shape(op, x.shape, weight.shape, () if bias is None else bias.shape)
+    return Spec(shape, result_dtype("same", x, weight))
+
+
+@lru_cache(maxsize=1024)
+def _linear_shape(op, x, weight, bias):
+    if len(weight) != 2:
+        raise ShapeError(f"{op}: weight must be (out features, in features): got {weight}.")
+    if not x or x[-1] != weight[1]:
         raise ShapeError(
-            f"{op}: the last axis of x must be the layer's in_features: x is {tuple(x.shape)}, weight is "
-            f"{tuple(weight.shape)}, "
-            f"{x.shape[-1] if x.shape else 'no axis'} != {weight.shape[1]}. Reshape or flatten x to (..., "
-            f"{weight.shape[1]})."
+            f"{op}: the last axis of x must be the layer's in_features: x is {x}, weight is {weight}, "
+            f"{x[-1] if x else 'no axis'} != {weight[1]}. Reshape or flatten x to (..., {weight[1]})."
         )
-    if bias is not None and tuple(bias.shape) not in ((), (1,), (weight.shape[0],)):
-        raise ShapeError(f"{op}: bias must be (out features,) = ({weight.shape[0]},): got {tuple(bias.shape)}.")
-    return Spec((*x.shape[:-1], weight.shape[0]), result_dtype("same", x, weight))
+    if bias not in ((), (1,), (weight[0],)):
+        raise ShapeError(f"{op}: bias must be (out features,) = ({weight[0]},): got {bias}.")
+    return (*x[:-1], weight[0])
 
 
 @fused(

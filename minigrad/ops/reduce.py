@@ -39,7 +39,7 @@ def _(F, g, shapes, axis):
 @primitive(shape=reduced, kind="float", samples=CASES, complex_ok=True)
 def mean(xp, x, *, axis=None, keepdims=False):
     """y = sum(x) / n over `axis`. x: any shape. Each of the n elements receives g / n. Of nothing: NaN."""
-    if x.dtype.kind not in "fc" or x.dtype.itemsize < 4 or 0 in x.shape:  # integers and halves are added in a wider type
+    if x.dtype.kind not in "fc" or x.dtype.itemsize < 4 or 0 in x.shape:  # halves are added in a wider type
         return xp.mean(x, axis=axis, keepdims=keepdims)
     return xp.sum(x, axis=axis, keepdims=keepdims) / count(x.shape, axis)
 

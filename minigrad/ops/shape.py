@@ -1,5 +1,7 @@
 """Primitives that move, repeat or convert elements but compute nothing with them."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..errors import AxisError, DTypeError, ShapeError
@@ -146,9 +148,17 @@ def _(g):
     return g  # the walk sums it to the shape of x
 
 
+@lru_cache(maxsize=1024)
+def _repeated_axes(repeated, shape):
+    """The axes along which broadcasting `shape` to `repeated` repeats it; None if it does not broadcast to that."""
+    extra = len(repeated) - len(shape)
+    if extra < 0 or any(n not in (1, m) for n, m in zip(shape, repeated[extra:])):
+        return None
+    return (*range(extra), *(i + extra for i, n in enumerate(shape) if n != repeated[i + extra]))
+
+
 def _sum_to(op, x, *, shape):
-    fits = len(shape) <= len(x.shape) and all(n in (1, m) for n, m in zip(shape[::-1], x.shape[::-1]))
-    if not fits:
+    if _repeated_axes(x.shape, tuple(shape)) is None:
         raise ShapeError(f"{op}: {tuple(shape)} must broadcast to {tuple(x.shape)}.")
     return Spec(tuple(shape), x.dtype)
 
@@ -161,12 +171,11 @@ def _sum_to(op, x, *, shape):
 )
 def sum_to(xp, x, *, shape):
     """The adjoint of broadcasting: x summed over the axes along which `shape` would have been repeated."""
-    extra = x.ndim - len(shape)
-    axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and x.shape[i + extra] != 1)
+    axes = _repeated_axes(x.shape, tuple(shape))
     if not axes:
         return x
     y = xp.sum(x, axis=axes)
-    return y if len(axes) == extra else xp.reshape(y, shape)  # leading axes only: nothing to put back
+    return y if y.shape == shape else xp.reshape(y, shape)
 
 
 @sum_to.rule("x")
