@@ -90,6 +90,18 @@ def test_segments_say_where_each_input_is_read():
             np.testing.assert_array_equal(read.reshape(shape), np.broadcast_to(x, shape))
 
 
+@pytest.mark.parametrize(
+    ("small", "shape"), [(s, t) for t, s in SHAPES if t] + [((), (200_000,)), ((400, 1), (400, 500))]
+)
+def test_copies(shape, small):
+    """Of arrays and of broadcast views, into a buffer of their own."""
+    x = np.broadcast_to(np.random.default_rng(0).random(small), np.broadcast_shapes(small, shape))
+    for view in (x, x.T, np.array(x)):
+        y = get_backend("numba").F.copy(view)
+        np.testing.assert_array_equal(y, view)
+        assert y.flags.writeable and not np.shares_memory(y, view)
+
+
 def test_numbers_and_strides():
     x = np.random.default_rng(0).uniform(0.5, 2, (700, 900))
     t = mg.tensor(x)

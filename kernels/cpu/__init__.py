@@ -22,6 +22,7 @@ KERNELS = {
         *("layer_norm", "layer_norm_backward", "batch_norm", "batch_norm_backward"),
         *("group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"),
     ),
+    "elementwise": ("copy",),
     "pool": ("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),
     "recurrent": (
         *("lstm_sequence", "lstm_sequence_backward", "gru_sequence", "gru_sequence_backward"),
@@ -36,7 +37,7 @@ def _load(module: str, name: str):
 
 def modules() -> list:
     """All modules with kernels, imported, and Numba with them."""
-    return [import_module(f"{__name__}.{module}") for module in (*KERNELS, "elementwise", "optim")]
+    return [import_module(f"{__name__}.{module}") for module in (*KERNELS, "optim")]
 
 
 for module, names in KERNELS.items():

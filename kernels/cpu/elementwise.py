@@ -25,7 +25,7 @@ from ...primitive import PRIMITIVES
 from . import activation, vectormath
 from .cache import _source, address
 from .threads import WORKER, pointer, run
-from .when import LEAVES, as_operand, fits, segments
+from .when import LEAVES, as_operand, fits, segments, unrepeated
 
 PARALLEL_FROM = 24_576  # elements; below, waking the second thread costs more than it brings
 PART = 65_536  # elements a part: fine enough that a thread put aside by the system holds up little
@@ -158,6 +158,17 @@ def elementwise(name):
     chosen = unary if len(p.inputs) == 1 else binary
     chosen.worker = made
     return chosen
+
+
+_copied = worker("copy", "{a}", ("a", "b"))
+
+
+def copy(x):
+    """x in an array of its own, C order; also of a broadcast view."""
+    base = x if x.flags.carray else unrepeated(x).copy()
+    y = np.empty(x.shape, x.dtype)
+    _, *numbers = segments(base.shape, x.shape)
+    return launch(_copied, base, y, y, (y.size, *numbers))
 
 
 def launch(made, a, b, y, numbers, parameters=()):

@@ -137,6 +137,21 @@ def _binary_from(size):
     return when
 
 
+def copy_when(x):
+    """Refused: few elements, views but those that repeat an array along runs."""
+    if x.size < _ONE_FROM or x.dtype not in FLOATS:
+        return False
+    if x.flags.carray:
+        return True
+    base = unrepeated(x)
+    return base.size * _RUN <= x.size and (segments(base.shape, x.shape) or (0, 0))[1] >= _RUN
+
+
+def unrepeated(x):
+    """A broadcast view without its repetitions: one element of each axis of stride 0."""
+    return x[tuple(slice(0, 1) if s == 0 else slice(None) for s in x.strides)]
+
+
 def as_operand(x, dtype):
     """A Python number as an array of the other operand's type."""
     return x if isinstance(x, np.ndarray) else np.array(x, dtype)
