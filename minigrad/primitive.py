@@ -391,11 +391,11 @@ def _broadcast_hint(shapes: Sequence[tuple[int, ...]]) -> str:
 def result_dtype(kind: str, *specs: Any) -> Any:
     if kind == "bool":
         return np.dtype(bool)
-    return _result_dtype(kind, *[getattr(s, "dtype", None) or type(s) for s in specs])
+    return _result_dtype(kind, tuple(getattr(s, "dtype", None) or type(s) for s in specs))
 
 
 @lru_cache(maxsize=1024)
-def _result_dtype(kind: str, *found: Any) -> Any:
+def _result_dtype(kind: str, found: tuple) -> Any:
     """From dtypes, and the types of Python numbers."""
     dtypes = [d if isinstance(d, np.dtype) else d(0) for d in found]
     floats = [d for d in dtypes if np.dtype(d if isinstance(d, np.dtype) else type(d)).kind in "fc"]
