@@ -219,7 +219,7 @@ def test_every_recipe_has_its_parts(name):
 
 
 def test_info_says_what_is_there_and_why_something_is_not(tmp_path):
-    done = minigrad("info", NUMBA_CACHE_DIR=str(tmp_path))
+    done = minigrad("info", MINIGRAD_CACHE_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     for what in (
         mg.__version__,
