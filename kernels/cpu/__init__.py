@@ -31,7 +31,8 @@ KERNELS = {
 }
 
 
-def _load(module: str, name: str):
+def fetch(module: str, name: str):
+    """A function of a module of this folder, imported now."""
     return getattr(import_module(f"{__name__}.{module}"), name)
 
 
@@ -42,38 +43,7 @@ def modules() -> list:
 
 for module, names in KERNELS.items():
     for name in names:
-        lazy_kernel(name, backend="numba", when=getattr(when, f"{name}_when"), load=partial(_load, module, name))
+        lazy_kernel(name, backend="numba", when=getattr(when, f"{name}_when"), load=partial(fetch, module, name))
 for name, admits in when.generated(PRIMITIVES).items():
-    load = lambda name=name: _load("elementwise", "elementwise")(name)
+    load = lambda name=name: fetch("elementwise", "elementwise")(name)
     lazy_kernel(name, backend="numba", when=admits, load=load)
-
-
-class Rules(dict):
-    """Gradient rule -> what to call in its place: for large arrays one fused kernel, if the rule has a scalar text."""
-
-    def __missing__(self, function):
-        found = [(p, r) for p in PRIMITIVES.values() if p.inline for r in p.rules.values() if r.function is function]
-        self[function] = self._chosen(*found[0]) if found else function
-        return self[function]
-
-    def _chosen(self, p, rule):
-        function, g = rule.function, rule.needs.index("g") if "g" in rule.needs else None
-        if g is None or p.kind == "bool":
-            return function
-        kernel = None
-
-        def run(*operands):
-            nonlocal kernel
-            if operands[g].size < when.RULE_FROM:
-                return function(*operands)
-            if kernel is None:
-                try:
-                    kernel = _load("elementwise", "rule")(p.name, function, rule.needs, p.defaults)
-                except ImportError:  # no Numba: the kernels of the primitives have said so
-                    kernel = None
-                if kernel is None:  # or the rule has no scalar text
-                    self[function] = function
-                    return function(*operands)
-            return kernel(*operands)
-
-        return run

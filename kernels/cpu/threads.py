@@ -54,8 +54,9 @@ def compiled(make):
     def compile_for(dtype):
         return address(WORKER)(make(dtype.type(0)))
 
-    WORKERS[f"{make.__module__.rsplit('.', 1)[-1]}.{make.__name__}"] = lambda dtype: compile_for(dtype)[1]
-    return lambda dtype: compile_for(dtype)[1]
+    worker = lambda dtype: compile_for(dtype)[1]
+    WORKERS[f"{make.__module__.rsplit('.', 1)[-1]}.{make.__name__}"] = worker
+    return worker
 
 
 _one_at_a_time = threading.Lock()

@@ -41,4 +41,4 @@ def _start():
     for dtype in (np.float32, np.float64):
         x = np.ones(300_000, dtype)
         p = elementwise.elementwise("negative")
-        assert (p(x) == -1).all() and (p(x[:10]) == -1).all()
+        assert (p(x) == -1).all() and (p(x[:10]) == -1).all() and (elementwise.copy(x) == 1).all()

@@ -4,7 +4,11 @@ Nothing here imports Numba: the table in ``minigrad.kernels.cpu`` names the kern
 admits imports it. Small arrays never wait for a compiler.
 """
 
+from functools import partial
+
 from ..kernels import cpu  # registers the table of kernels
+from ..primitive import PRIMITIVES
+from .base import load_kernel
 from .numpy import NumpyBackend
 
 
@@ -13,4 +17,33 @@ class NumbaBackend(NumpyBackend):
 
     def __init__(self) -> None:
         super().__init__("numba")
-        self.rules = cpu.Rules()
+        self.rules = Rules()
+
+
+class Rules(dict):
+    """Gradient rule -> what to call in its place: for large arrays one fused kernel, if the rule has a scalar text."""
+
+    def __missing__(self, function):
+        found = [(p, r) for p in PRIMITIVES.values() if p.inline for r in p.rules.values() if r.function is function]
+        self[function] = self._chosen(*found[0]) if found else function
+        return self[function]
+
+    def _chosen(self, p, rule):
+        function, g = rule.function, rule.needs.index("g") if "g" in rule.needs else None
+        if g is None or p.kind == "bool":
+            return function
+        kernel = None
+
+        def run(*operands):
+            nonlocal kernel
+            if operands[g].size < cpu.when.RULE_FROM:
+                return function(*operands)
+            if kernel is None:
+                made = load_kernel(partial(cpu.fetch, "elementwise", "rule"), lambda *_: None)
+                kernel = made(p.name, function, rule.needs, p.defaults)
+                if kernel is None:  # no Numba, or the rule has no scalar text
+                    self[function] = function
+                    return function(*operands)
+            return kernel(*operands)
+
+        return run
