@@ -1,4 +1,4 @@
-"""Activations as modules. Each applies the function of functional.py that its docstring states; x of any shape.
+"""Activations as modules. Each applies the function of functional/ that its docstring states; x of any shape.
 
 `inplace` is accepted where PyTorch has it and changes nothing: outputs are new arrays.
 """

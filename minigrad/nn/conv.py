@@ -8,6 +8,8 @@ from typing import Any
 from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
 from . import functional as F
+from .functional.checks import sizes
+from .functional.conv import same_padding
 from .linear import default_fill, positive
 from .module import Module, made
 
@@ -48,17 +50,17 @@ class _Conv(Module):
             groups,
             padding_mode,
         )
-        self.kernel_size = F._tuple(kernel_size, n, who, "kernel_size")
-        self.stride, self.dilation = F._tuple(stride, n, who, "stride"), F._tuple(dilation, n, who, "dilation")
+        self.kernel_size = sizes(kernel_size, n, who, "kernel_size")
+        self.stride, self.dilation = sizes(stride, n, who, "stride"), sizes(dilation, n, who, "dilation")
         if isinstance(padding, str):
             if padding not in ("same", "valid") or self.transposed:
                 raise ArgumentError(f"{who}: padding must be 'same', 'valid' or numbers: got {padding!r}.")
             if padding == "same":
-                F._same_padding(self.kernel_size, self.dilation, self.stride, who)  # refuses a stride
+                same_padding(self.kernel_size, self.dilation, self.stride, who)  # refuses a stride
             self.padding: Any = padding
         else:
-            self.padding = F._tuple(padding, n, who, "padding", 0)
-        self.output_padding = F._tuple(output_padding, n, who, "output_padding", 0)
+            self.padding = sizes(padding, n, who, "padding", 0)
+        self.output_padding = sizes(output_padding, n, who, "output_padding", 0)
         channels = (in_channels, out_channels // groups) if self.transposed else (out_channels, in_channels // groups)
         self.weight = made((*channels, *self.kernel_size), device, dtype)
         self.bias = made((out_channels,), device, dtype) if bias else None
@@ -70,7 +72,7 @@ class _Conv(Module):
     def _frame(self) -> list[int]:
         """The padding as functional.pad takes it: (before, after) of the last axis first."""
         if self.padding == "same":
-            pairs = F._same_padding(self.kernel_size, self.dilation, self.stride, type(self).__name__)
+            pairs = same_padding(self.kernel_size, self.dilation, self.stride, type(self).__name__)
         else:
             pairs = [(p, p) for p in ((0,) * self.axes if self.padding == "valid" else self.padding)]
         return [v for pair in reversed(pairs) for v in pair]

@@ -1,4 +1,4 @@
-"""Losses as modules: ``loss(input, target)``. The formulas, with shapes, are in functional.py.
+"""Losses as modules: ``loss(input, target)``. The formulas, with shapes, are in functional/.
 
 reduction: 'mean' (default), 'sum' or 'none'.
 """

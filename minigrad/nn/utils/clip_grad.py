@@ -1,5 +1,4 @@
-"""Tools for training loops: clipping gradients, and parameters as one vector.
-The module's name is PyTorch's (torch.nn.utils)."""
+"""Clipping gradients: by their total norm, by value."""
 
 from __future__ import annotations
 
@@ -8,11 +7,11 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from ..backend.base import load_kernel
-from ..edits import written
-from ..errors import ArgumentError, GradError, ShapeError
-from ..mode import MODE
-from ..tensor import F, Tensor, wrap
+from ...backend.base import load_kernel
+from ...edits import written
+from ...errors import ArgumentError, GradError
+from ...mode import MODE
+from ...tensor import F, Tensor, wrap
 
 CLIP_FROM = 16_384  # elements of all gradients together: below, NumPy is as fast
 
@@ -85,23 +84,3 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: Any = None) ->
 def _store(g: Tensor, values: Any, op: str) -> None:
     g.array[...] = values
     written(g, op)
-
-
-def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All parameters flat, one after the other: (N,). Gradients flow back."""
-    return F.concat(*[F.reshape(p, (-1,)) for p in parameters])
-
-
-def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Copy the parts of a vector (N,) into the parameters, in order and in place."""
-    parameters = list(parameters)
-    n = sum(p.size for p in parameters)
-    if vec.shape != (n,):
-        raise ShapeError(
-            f"vector_to_parameters: vec must have one element per parameter element, ({n},): got {vec.shape}."
-        )
-    start = 0
-    for p in parameters:
-        p.array[...] = vec.array[start : start + p.size].reshape(p.shape)
-        written(p, "vector_to_parameters")
-        start += p.size

@@ -1,0 +1,168 @@
+"""Convolutions, their transposes, and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...errors import ArgumentError, ShapeError
+from ...tensor import F, Tensor
+from .checks import sizes
+
+
+def _batched(x: Tensor, n: int, who: str) -> tuple[Tensor, bool]:
+    """x with a batch axis, and whether it was missing. x: (B, C, ...) or (C, ...) with n spatial axes."""
+    if x.ndim not in (n + 1, n + 2):
+        axes = ", ".join("DHW"[3 - n :])
+        raise ShapeError(f"{who}: x must be (B, C, {axes}) or (C, {axes}): got shape {x.shape}.")
+    return (F.expand_dims(x, axis=0), True) if x.ndim == n + 1 else (x, False)
+
+
+def same_padding(kernel: Sequence[int], dilation: Sequence[int], stride: Sequence[int], who: str) -> list:
+    if any(s != 1 for s in stride):
+        raise ArgumentError(f"{who}: padding='same' needs stride 1: got stride {tuple(stride)}. Pass numbers.")
+    totals = [d * (k - 1) for k, d in zip(kernel, dilation)]
+    return [(t // 2, t - t // 2) for t in totals]  # one more at the end where the total is odd
+
+
+def _conv(
+    x: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int, n: int
+) -> Tensor:
+    who = f"conv{n}d"
+    if weight.ndim != n + 2:
+        raise ShapeError(f"{who}: weight must be (O, C/groups, {n} kernel axes): got shape {weight.shape}.")
+    x, single = _batched(x, n, who)
+    stride, dilation = sizes(stride, n, who, "stride"), sizes(dilation, n, who, "dilation")
+    if padding == "same":
+        pairs = same_padding(weight.shape[2:], dilation, stride, who)
+        if any(a != b for a, b in pairs):
+            x = F.pad(x, widths=((0, 0), (0, 0), *((0, b - a) for a, b in pairs)))
+        padding = tuple(a for a, _ in pairs)
+    elif padding == "valid":
+        padding = (0,) * n
+    elif isinstance(padding, str):
+        raise ArgumentError(f"{who}: padding must be 'same', 'valid' or numbers: got {padding!r}.")
+    else:
+        padding = sizes(padding, n, who, "padding", 0)
+    y = F.convolution(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if bias is not None:
+        y = y + F.reshape(bias, (-1, *[1] * n))
+    return F.squeeze(y, axis=0) if single else y
+
+
+def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """Cross-correlation. input: (B, C, W); weight: (O, C/groups, KW); bias: (O,); y: (B, O, OW). See Conv1d."""
+    return _conv(input, weight, bias, stride, padding, dilation, groups, 1)
+
+
+def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """Cross-correlation. input: (B, C, H, W); weight: (O, C/groups, KH, KW); bias: (O,); y: (B, O, OH, OW).
+    See Conv2d."""
+    return _conv(input, weight, bias, stride, padding, dilation, groups, 2)
+
+
+def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """Cross-correlation. input: (B, C, D, H, W); weight: (O, C/groups, KD, KH, KW); y: (B, O, OD, OH, OW).
+    See Conv3d."""
+    return _conv(input, weight, bias, stride, padding, dilation, groups, 3)
+
+
+def _conv_transpose(
+    x: Tensor,
+    weight: Tensor,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+    n: int,
+) -> Tensor:
+    who = f"conv_transpose{n}d"
+    if weight.ndim != n + 2:
+        raise ShapeError(f"{who}: weight must be (C, O/groups, {n} kernel axes): got shape {weight.shape}.")
+    x, single = _batched(x, n, who)
+    stride, dilation = sizes(stride, n, who, "stride"), sizes(dilation, n, who, "dilation")
+    padding, extra = sizes(padding, n, who, "padding", 0), sizes(output_padding, n, who, "output_padding", 0)
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
+        raise ArgumentError(f"{who}: output_padding must be below stride or dilation: got {extra} for {stride}.")
+    if x.shape[1] != weight.shape[0] or groups < 1 or weight.shape[0] % groups:
+        raise ShapeError(
+            f"{who}: channels must agree: x {x.shape} has {x.shape[1]}, weight {weight.shape} takes "
+            f"{weight.shape[0]}, groups={groups} must divide them."
+        )
+    size = tuple(
+        (length - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for length, s, p, d, k, e in zip(x.shape[2:], stride, padding, dilation, weight.shape[2:], extra)
+    )
+    if min(size) < 1:
+        raise ShapeError(
+            f"{who}: the output would have spatial size {size}: padding {padding} is too large for x {x.shape}."
+        )
+    y = F.convolution_input(x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if bias is not None:
+        y = y + F.reshape(bias, (-1, *[1] * n))
+    return F.squeeze(y, axis=0) if single else y
+
+
+def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """The gradient of conv1d for its input, as a layer. input: (B, C, W); weight: (C, O/groups, KW); y: (B, O, OW)."""
+    return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, 1)
+
+
+def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """The gradient of conv2d for its input, as a layer.
+    input: (B, C, H, W); weight: (C, O/groups, KH, KW); y: (B, O, OH, OW)."""
+    return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, 2)
+
+
+def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """The gradient of conv3d for its input, as a layer. input: (B, C, D, H, W); weight: (C, O/groups, KD, KH, KW)."""
+    return _conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, 3)
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """A frame around the last axes. pad: (before, after) of the last axis, then of the one before it, ...;
+    negative crops.
+
+    mode: "constant" (`value`, 0 if None), "reflect" (mirrored, the edge not repeated),
+    "replicate" (the edge repeated), "circular".
+    """
+    pad = tuple(pad)
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
+        raise ArgumentError(
+            f"pad: needs a (before, after) pair per axis, last axis first: got {pad} for shape {input.shape}."
+        )
+    pairs = [(0, 0)] * (input.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2]))[::-1]
+    crop = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(input.shape, pairs))
+    x = input[crop] if min(pad, default=0) < 0 else input
+    grown = tuple((max(a, 0), max(b, 0)) for a, b in pairs)
+    if mode == "constant":
+        return F.pad(x, widths=grown, value=0 if value is None else value) if any(map(any, grown)) else x
+    if mode not in ("reflect", "replicate", "circular"):
+        raise ArgumentError(f"pad: mode must be constant, reflect, replicate or circular: got {mode!r}.")
+    for axis, (a, b) in enumerate(grown):
+        if a or b:
+            x = _framed(x, axis, a, b, mode)
+    return x
+
+
+def _framed(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
+    n = x.shape[axis]
+    most = {"reflect": n - 1, "circular": n, "replicate": before + after if n else 0}[mode]
+    if max(before, after) > most:
+        raise ShapeError(f"pad: mode {mode!r} can add at most {most} to an axis of {n}: got ({before}, {after}).")
+
+    def part(start: int, stop: int) -> Tensor:
+        return x[(slice(None),) * axis + (slice(start, stop),)]
+
+    if mode == "circular":
+        edges = part(n - before, n), part(0, after)
+    elif mode == "reflect":
+        edges = F.flip(part(1, before + 1), axis=axis), F.flip(part(n - 1 - after, n - 1), axis=axis)
+    else:
+        edges = tuple(
+            F.broadcast_to(part(i, i + 1), (*x.shape[:axis], k, *x.shape[axis + 1 :]))
+            for i, k in ((0, before), (n - 1, after))
+        )
+    return F.concat(edges[0], x, edges[1], axis=axis)

@@ -1,0 +1,66 @@
+"""Dropout of elements and of whole channels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...errors import ArgumentError, ShapeError
+from ...random import default_generator
+from ...tensor import Tensor, wrap
+
+
+def _drop(x: Tensor, p: float, training: bool, shape: tuple[int, ...], who: str) -> Tensor:
+    """x times a mask of 0 (with probability p) and 1 / (1 - p), drawn in `shape`, which broadcasts to x."""
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{who}: p must be a probability, from 0 to 1: got {p}.")
+    if not training or p == 0:
+        return x
+    kept = default_generator.numpy("random", size=shape, dtype=np.float32) >= p if p < 1 else np.zeros(shape, bool)
+    mask = np.multiply(kept, 1 / (1 - p) if p < 1 else 0, dtype=x.dtype)  # the mean of y is x
+    return x * wrap(x.backend.asarray(mask))
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """In training each element is 0 with probability p, else x / (1 - p). Srivastava et al. 2014, JMLR 15.
+    See Dropout."""
+    return _drop(input, p, training, input.shape, "dropout")
+
+
+def _drop_channels(x: Tensor, p: float, training: bool, n: int) -> Tensor:
+    who = f"dropout{n}d"
+    if x.ndim not in (n + 1, n + 2):
+        raise ShapeError(f"{who}: x must be (B, C, ...) or (C, ...) with {n} spatial axes: got shape {x.shape}.")
+    return _drop(x, p, training, (*x.shape[: x.ndim - n], *[1] * n), who)
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """As dropout, but whole channels drop. input: (B, C, W) or (C, W)."""
+    return _drop_channels(input, p, training, 1)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """As dropout, but whole channels drop. input: (B, C, H, W) or (C, H, W). Tompson et al. 2014, arXiv:1411.4280."""
+    return _drop_channels(input, p, training, 2)
+
+
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """As dropout, but whole channels drop. input: (B, C, D, H, W) or (C, D, H, W)."""
+    return _drop_channels(input, p, training, 3)
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Dropout that keeps mean 0 and variance 1 behind SELU. Klambauer et al. 2017, arXiv:1706.02515, section 3."""
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"alpha_dropout: p must be a probability, from 0 to 1: got {p}.")
+    if not training or p == 0:
+        return input
+    if p == 1:
+        return input * 0
+    low = -1.7580993408473766  # -alpha lambda of SELU: what a dropped element becomes
+    a = 1 / math.sqrt((1 - p) * (1 + p * low**2))
+    kept = default_generator.numpy("random", size=input.shape, dtype=np.float32) >= p
+    scale = wrap(input.backend.asarray(np.multiply(kept, a, dtype=input.dtype)))
+    shift = wrap(input.backend.asarray((np.where(kept, 0.0, low * a) - low * a * p).astype(input.dtype)))
+    return input * scale + shift
