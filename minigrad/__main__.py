@@ -57,24 +57,7 @@ def parser() -> Parser:
     main.add_argument("--version", action="version", version=f"minigrad {__version__}")
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    train = commands.add_parser(
-        "train", help="train a model and report how good it is", description=train_model.__doc__
-    )
-    train.add_argument("recipe", metavar="RECIPE", help="which model: see `minigrad recipes`")
-    train.add_argument("--backend", default="numba", help="numba (default), numpy, or another of `minigrad info`")
-    train.add_argument("--epochs", type=number(int, 1, "a positive integer"), help="passes over the training data")
-    train.add_argument("--batch-size", type=number(int, 1, "a positive integer"), help="samples in a step")
-    train.add_argument("--lr", type=number(float, 0, "a positive number"), help="learning rate, at its highest")
-    train.add_argument(
-        "--seed", type=number(int, 0, "an integer >= 0"), default=0, help="of all that is random (default: 0)"
-    )
-    train.add_argument("--out", type=Path, help="folder for the files of the run (default: runs/RECIPE)")
-    train.set_defaults(run=train_model)
-
-    recipes = commands.add_parser(
-        "recipes", help="list the models that `train` knows", description=list_recipes.__doc__
-    )
-    recipes.set_defaults(run=list_recipes)
+    _recipe_commands(commands)
 
     info = commands.add_parser("info", help="versions, backends, threads, kernel cache", description=show_info.__doc__)
     info.set_defaults(run=show_info)
@@ -119,34 +102,81 @@ def parser() -> Parser:
     return main
 
 
-def train_model(options: argparse.Namespace) -> None:
-    """Train a model; write its weights, learning curves, confusion matrix and results; end with its test figure."""
-    from .mode import set_backend
-    from .recipes import find
+def _recipe_commands(commands: Any) -> None:
+    which = argparse.ArgumentParser(add_help=False)
+    which.add_argument("recipe", metavar="RECIPE", help="which model: see `minigrad recipes`")
+    which.add_argument("--backend", default="numba", help="numba (default), numpy, or another of `minigrad info`")
+    which.add_argument("--data", type=Path, help="folder with the data sets (default: $MINIGRAD_DATA, else downloaded)")
+    which.add_argument("--out", type=Path, help="folder for the files of the run (default: runs/RECIPE)")
+    which.add_argument("--smoke", action="store_true", help="tiny data, few steps: to see that all works")
 
-    recipe = find(options.recipe)
-    set_backend(options.backend)
-    from .recipes.run import Run
+    train = commands.add_parser(
+        "train", parents=[which], help="train a model and report how good it is", description=DESCRIPTIONS["train"]
+    )
+    positive = number(int, 1, "a positive integer")
+    train.add_argument("--epochs", type=positive, help="passes over the training data")
+    train.add_argument("--batch-size", type=positive, help="samples in a step")
+    train.add_argument("--lr", type=number(float, 0, "a positive number"), help="learning rate, at its highest")
+    train.add_argument("--seed", type=number(int, 0, "an integer >= 0"), help="of all that is random (default: 0)")
+    train.add_argument(
+        "--set", type=assignment, action="append", metavar="KEY=VALUE", help="another option of the recipe; repeatable"
+    )
+    train.add_argument("--resume", action="store_true", help="go on with the run that was stopped in the folder")
+    train.set_defaults(run=recipe_command("train"))
 
-    given = {key: getattr(options, key) for key in recipe.DEFAULTS if getattr(options, key) is not None}
-    out = options.out or Path("runs", options.recipe)
-    run = Run(options.recipe, backend=options.backend, seed=options.seed, out=out, **(recipe.DEFAULTS | given))
-    try:
-        recipe.train(run)
-    except KeyboardInterrupt:
-        saved = (
-            f"the last weights are in {run.weights}" if run.weights.exists() else "before there was anything to save"
-        )
-        raise KeyboardInterrupt(saved) from None
+    evaluate = commands.add_parser(
+        "evaluate", parents=[which], help="test a trained model again", description=DESCRIPTIONS["evaluate"]
+    )
+    evaluate.set_defaults(run=recipe_command("evaluate"))
+
+    predict = commands.add_parser(
+        "predict", parents=[which], help="ask a trained model", description=DESCRIPTIONS["predict"]
+    )
+    predict.add_argument("inputs", nargs="+", metavar="INPUT", help="a file or a text, as the recipe needs")
+    predict.set_defaults(run=recipe_command("predict"))
+
+    generate = commands.add_parser(
+        "generate", parents=[which], help="let a trained model write", description=DESCRIPTIONS["generate"]
+    )
+    generate.add_argument("prompt", nargs="?", default="\n", metavar="PROMPT", help="how the text begins")
+    generate.add_argument("--length", type=positive, default=500, help="how much to write (default: 500)")
+    generate.add_argument(
+        "--temperature", type=number(float, 0, "a positive number"), default=0.8, help="of the draw (default: 0.8)"
+    )
+    generate.add_argument("--seed", type=number(int, 0, "an integer >= 0"), help="of the draw (default: 0)")
+    generate.set_defaults(run=recipe_command("generate"))
+
+    recipes = commands.add_parser(
+        "recipes", help="list the models that `train` knows", description=DESCRIPTIONS["recipes"]
+    )
+    recipes.set_defaults(run=recipe_command("recipes"))
 
 
-def list_recipes(options: argparse.Namespace) -> None:
-    """List the models that `minigrad train` knows."""
-    from .recipes import NAMES, describe
+DESCRIPTIONS = {
+    "train": "Train a model; write its weights, learning curves, pictures and results; end with its test figure.",
+    "evaluate": "Test the model that a run has left in its folder: its figures and pictures.",
+    "predict": "Ask the model that a run has left in its folder about files or texts, one answer a line.",
+    "generate": "Let the language model that a run has left in its folder write.",
+    "recipes": "List the models that `minigrad train` knows.",
+}
 
-    width = max(map(len, NAMES))
-    for name in NAMES:
-        print(f"{name:<{width}}  {describe(name)}")
+
+def recipe_command(name: str) -> Callable[[argparse.Namespace], None]:
+    """The command, imported only when it runs."""
+
+    def run(options: argparse.Namespace) -> None:
+        from .cli import recipes
+
+        getattr(recipes, name)(options)
+
+    return run
+
+
+def assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE: got {text!r}")
+    return name.replace("-", "_"), value
 
 
 def show_info(options: argparse.Namespace) -> None:

@@ -1,7 +1,11 @@
 """minigrad.data: every sample exactly once, the same order for the same seed, and images that stay what they show."""
 
 import gzip
+import io
+import re
 import struct
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad import data
 from minigrad.data import (
     ArrayDataset,
     Compose,
@@ -18,7 +23,6 @@ from minigrad.data import (
     RandomHorizontalFlip,
     Subset,
     TensorDataset,
-    data_folder,
     digits,
     mnist,
     random_split,
@@ -39,14 +43,14 @@ class Squares(Dataset):
 
 # ---- data sets -----------------------------------------------------------------------------------------------------
 def test_array_dataset_keeps_rows_together():
-    data = ArrayDataset([[1.0, 2.0], [3.0, 4.0]], [0, 1])
-    assert len(data) == 2
-    x, y = data[1]
+    rows = ArrayDataset([[1.0, 2.0], [3.0, 4.0]], [0, 1])
+    assert len(rows) == 2
+    x, y = rows[1]
     assert x.tolist() == [3, 4] and y == 1
     assert x.dtype == np.float32  # Python floats take the default dtype, as everywhere
-    assert [part.tolist() for part in data[:1]] == [[[1, 2]], [0]]
+    assert [part.tolist() for part in rows[:1]] == [[[1, 2]], [0]]
     with pytest.raises(IndexRangeError, match="index 2 of 2"):
-        data[2]
+        rows[2]
 
 
 def test_tensor_dataset_gives_tensors():
@@ -89,11 +93,11 @@ def test_split_gives_each_sample_to_one_part(n, parts, seed, stratified):
 
 
 def test_split_by_fractions_and_seed():
-    data = ArrayDataset(range(10))
-    a, b = random_split(data, [0.75, 0.25], generator=mg.Generator(1))
+    rows = ArrayDataset(range(10))
+    a, b = random_split(rows, [0.75, 0.25], generator=mg.Generator(1))
     assert (len(a), len(b)) == (8, 2)
-    again = random_split(data, [0.75, 0.25], generator=mg.Generator(1))
-    other = random_split(data, [0.75, 0.25], generator=mg.Generator(2))
+    again = random_split(rows, [0.75, 0.25], generator=mg.Generator(1))
+    other = random_split(rows, [0.75, 0.25], generator=mg.Generator(2))
     assert a.indices.tolist() == again[0].indices.tolist() != other[0].indices.tolist()
 
 
@@ -172,8 +176,8 @@ def test_own_collate_and_sampler():
 
 
 def test_transform_changes_the_first_array_only():
-    data = ArrayDataset(np.ones((4, 2), np.float32), np.arange(4))
-    loader = DataLoader(data, 4, transform=lambda x, generator: x * generator.numpy("integers", 2, 3), seed=0)
+    rows = ArrayDataset(np.ones((4, 2), np.float32), np.arange(4))
+    loader = DataLoader(rows, 4, transform=lambda x, generator: x * generator.numpy("integers", 2, 3), seed=0)
     ((x, y),) = loader
     assert x.tolist() == [[2, 2]] * 4 and y.tolist() == [0, 1, 2, 3]
 
@@ -302,12 +306,123 @@ def test_mnist_reads_its_files(tiny_mnist, monkeypatch):
 def test_mnist_says_what_is_missing(tiny_mnist, monkeypatch):
     (tiny_mnist / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataError, match=r"lacks t10k-labels-idx1-ubyte\.gz"):
-        mnist("train", tiny_mnist)
+        mnist("test", tiny_mnist)
     with pytest.raises(DataError, match="train"):
         mnist("validation", tiny_mnist)
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """No network, no files."""
+    pooch = pytest.importorskip("pooch")
+
+    def refuse(*arguments, **options):
+        raise ConnectionError("no route to host\nand more")
+
+    monkeypatch.setattr(pooch, "retrieve", refuse)
+    monkeypatch.setenv("MINIGRAD_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("MINIGRAD_DATA", raising=False)
-    with pytest.raises(DataError, match="set MINIGRAD_DATA"):
-        data_folder("mnist")
+
+
+@pytest.mark.parametrize(
+    "load, file",
+    [
+        (lambda: mnist("train"), "FOLDER/mnist/train-images-idx3-ubyte.gz"),
+        (lambda: data.fashion_mnist("test"), "FOLDER/fashion-mnist/t10k-images-idx3-ubyte.gz"),
+        (lambda: data.cifar10("train"), "FOLDER/cifar10/cifar-10-binary.tar.gz"),
+        (lambda: data.cifar100("train"), "FOLDER/cifar100/cifar-100-binary.tar.gz"),
+        (data.tiny_shakespeare, "FOLDER/tinyshakespeare/input.txt"),
+        (data.names, "FOLDER/names/data.zip"),
+        (data.movie_reviews, "FOLDER/rt-polarity/rt-polaritydata.tar.gz"),
+        (lambda: data.multi30k("train"), "FOLDER/multi30k/train.de.gz"),
+    ],
+)
+def test_offline_the_error_says_which_file_to_put_where(load, file, offline):
+    with pytest.raises(
+        DataError, match=f"no route to host\\)\\. Put the file at {re.escape(file)}, and set MINIGRAD_DATA"
+    ):
+        load()
+
+
+def test_the_downloaded_archive_may_lie_in_the_data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIGRAD_DATA", str(tmp_path))
+    (tmp_path / "names").mkdir()
+    with zipfile.ZipFile(tmp_path / "names" / "data.zip", "w") as archive:
+        archive.writestr("../../evil.txt", "x")
+        for language in data.texts.LANGUAGES:
+            archive.writestr(f"data/names/{language}.txt", f"{language}son\n\nÅ\n")
+    found = data.names()
+    assert len(found.texts) == 36 and found.texts[1] == "Å" and found.labels[-1] == 17
+    assert not (tmp_path.parent / "evil.txt").exists()
+
+
+def test_cifar10_reads_binary_files_and_archives(tmp_path):
+    rng = np.random.default_rng(0)
+    records = rng.integers(0, 256, (20, 3073), dtype=np.uint8)
+    records[:, 0] = np.arange(20) % 10
+    with tarfile.open(tmp_path / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        for i in range(5):
+            content = records[4 * i : 4 * i + 4].tobytes()
+            info = tarfile.TarInfo(f"./cifar-10-batches-bin/data_batch_{i + 1}.bin")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    with pytest.raises(DataError, match="lacks data_batch_1"):
+        data.cifar10("train", tmp_path)
+    (tmp_path / "my_train.bin").write_bytes(records.tobytes())
+    images, labels, names = data.cifar10("train", tmp_path)
+    assert images.shape == (20, 3, 32, 32) and names[3] == "cat" and labels.tolist() == list(range(10)) * 2
+    assert images[7, 2, 1, 5] == np.float32(records[7, 1 + 2048 + 32 + 5]) / np.float32(255)
+    inside = {k: f"cifar-10-batches-bin/{k}" for k in ("data_batch_1.bin", "data_batch_5.bin")}
+    found = data.fetch.members(tmp_path / "cifar-10-binary.tar.gz", inside)
+    assert found["data_batch_5.bin"] == records[16:].tobytes()
+    with pytest.raises(DataError, match="lacks other"):
+        data.fetch.members(tmp_path / "cifar-10-binary.tar.gz", {"a": "other"})
+    (tmp_path / "my_train.bin").write_bytes(records.tobytes()[:-1])
+    with pytest.raises(DataError, match="incomplete"):
+        data.cifar10("train", tmp_path)
+
+
+def test_cut_archives_are_errors(tmp_path):
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        info = tarfile.TarInfo("x")
+        info.size = 5000
+        archive.addfile(info, io.BytesIO(np.random.default_rng(0).bytes(5000)))
+    whole = (tmp_path / "a.tar.gz").read_bytes()
+    for length in (0, 10, len(whole) // 2):
+        (tmp_path / "a.tar.gz").write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"damaged or incomplete|lacks"):
+            data.fetch.members(tmp_path / "a.tar.gz", {"x": "x"})
+
+
+def test_tables():
+    features, targets, names, classes = data.wine()
+    assert features.shape == (178, 13) and np.bincount(targets).tolist() == [59, 71, 48] and len(classes) == 3
+    features, targets, names, classes = data.diabetes()
+    assert features.dtype == targets.dtype == np.float32 and targets.min() == 25 and classes == () and names[0] == "age"
+    assert data.breast_cancer().classes == ("malignant", "benign") and len(data.iris().targets) == 150
+
+
+def test_random_crop(rng):
+    images = rng.normal(size=(5, 2, 6, 7)).astype(np.float32)
+    cut = data.RandomCrop((3, 4), padding=1)(images, mg.Generator(0))
+    assert cut.shape == (5, 2, 3, 4) and cut.dtype == np.float32
+    framed = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    for image, part in zip(framed, cut):
+        places = [(i, j) for i in range(6) for j in range(6) if (image[:, i : i + 3, j : j + 4] == part).all()]
+        assert places
+    with pytest.raises(ShapeError, match="larger"):
+        data.RandomCrop(9)(images, mg.Generator(0))
+
+
+@pytest.mark.data
+def test_texts_are_what_they_say(data_dir):
+    assert len(set(data.tiny_shakespeare(data_dir / "tinyshakespeare"))) == 65
+    assert len(data.names(data_dir / "names").texts) == 20_074
+    reviews = data.movie_reviews(data_dir / "rt-polarity")
+    assert np.bincount(reviews.labels).tolist() == [5331, 5331]
+    pairs = data.multi30k("validation", ("en", "fr"), data_dir / "multi30k")
+    assert len(pairs) == 1014 and pairs[0][0].startswith("A group of men")
+    assert np.bincount(data.cifar10("test", data_dir / "cifar10").labels).tolist() == [200] * 10
 
 
 @pytest.mark.parametrize(

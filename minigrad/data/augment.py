@@ -38,6 +38,27 @@ class RandomHorizontalFlip:
         return np.where(flip.reshape(-1, *[1] * (images.ndim - 1)), images[..., ::-1], images)
 
 
+class RandomCrop:
+    """A random part of each image, `size` pixels high and wide, after a frame of `padding` zeros was put around it."""
+
+    def __init__(self, size: int | tuple[int, int], *, padding: int = 0):
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        self.padding = padding
+        if min(self.size) < 1 or padding < 0:
+            raise ArgumentError(f"RandomCrop: needs size >= 1 and padding >= 0: got {size}, {padding}.")
+
+    def __call__(self, images: np.ndarray, generator: Generator) -> np.ndarray:
+        p, (height, width) = self.padding, self.size
+        framed = np.pad(images, ((0, 0), (0, 0), (p, p), (p, p)))
+        b, _, h, w = framed.shape
+        if height > h or width > w:
+            raise ShapeError(f"RandomCrop: size {self.size} is larger than the image with its frame: ({h}, {w}).")
+        tops = generator.numpy("integers", 0, h - height + 1, b)
+        lefts = generator.numpy("integers", 0, w - width + 1, b)
+        windows = np.lib.stride_tricks.sliding_window_view(framed, self.size, axis=(2, 3))  # (B, C, h', w', *size)
+        return windows[np.arange(b), :, tops, lefts]
+
+
 class RandomAffine:
     """Each image rotated, shifted, scaled and sheared about its centre, by amounts drawn uniformly.
 

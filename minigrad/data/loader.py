@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,11 @@ class DataLoader:
     shuffle: in a new random order on every pass. drop_last: leave out the last batch if it is not full. sampler: the
     indices of a pass, in order, in place of all. collate_fn: makes a batch of a list of samples. transform: called as
     ``transform(inputs, generator)`` with the first array of each batch (on the host, batch axis first), for random
-    changes to images. generator, or seed for a new one: what order and transform draw from; else the shared one.
+    changes to images. generator, or seed for a new one: what a pass draws its order and its seed from; else the shared
+    one. Each batch has a generator of its own, seeded by the pass and its place, so that what a batch becomes does not
+    depend on who made the others, or when.
+
+    ``state_dict()`` says where the pass in progress stands; a loader that loads it goes on with the next batch.
 
     >>> from minigrad.data import ArrayDataset
     >>> [x.tolist() for (x,) in DataLoader(ArrayDataset(range(5)), batch_size=2, drop_last=True)]
@@ -59,6 +63,9 @@ class DataLoader:
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, int(batch_size), shuffle, drop_last
         self.sampler, self.collate_fn, self.transform = sampler, collate_fn, transform
         self.generator = generator or (default_generator if seed is None else Generator(seed))
+        self.start: dict[str, Any] | None = None  # the generator's state before the pass in progress
+        self.done = 0  # batches of it that were given out
+        self.loaded = False  # from a checkpoint: the next pass is the rest of this one
 
     def __len__(self) -> int:
         """The number of batches in a pass."""
@@ -66,19 +73,48 @@ class DataLoader:
         return n // self.batch_size if self.drop_last else math.ceil(n / self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
+        seed, batches = self._plan()
+        for number in range(self.done, len(batches)):
+            batch = self.batch(batches[number], Generator(seed + number))
+            self.done = number + 1
+            yield batch
+        self.start, self.done = None, 0
+
+    def _plan(self) -> tuple[int, list[np.ndarray]]:
+        """The seed of a pass and the indices of its batches: of a new one, or again of the one that was loaded."""
+        generator = self.generator
+        if self.start is None or not self.loaded:
+            self.start, self.done = generator.get_state(), 0
+        else:
+            again = Generator(0)
+            again.set_state(self.start)
+            if generator is default_generator:  # others draw from it too: whoever loads a state restores it
+                generator = again
+            else:
+                generator.set_state(self.start)
+        self.loaded = False
+        seed = 0 if self.transform is None else int(generator.numpy("integers", 2**62))
         if self.sampler is not None:
             order = np.fromiter(self.sampler, np.int64)
         elif self.shuffle:
-            order = self.generator.numpy("permutation", len(self.dataset))
+            order = generator.numpy("permutation", len(self.dataset))
         else:
             order = np.arange(len(self.dataset))
-        for start in range(0, len(order), self.batch_size):
-            indices = order[start : start + self.batch_size]
-            if self.drop_last and len(indices) < self.batch_size:
-                return
-            yield self.batch(indices)
+        size = self.batch_size
+        batches = [order[i : i + size] for i in range(0, len(order), size)]
+        return seed, batches[:-1] if self.drop_last and batches and len(batches[-1]) < size else batches
 
-    def batch(self, indices: np.ndarray) -> Any:
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data: the generator's state before the pass in progress (None: there is none), batches given out."""
+        return {"start": self.start, "done": self.done, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the loader that returned this stood, with the same data and options."""
+        self.start, self.done, self.loaded = state["start"], int(state["done"]), True
+        if self.generator is not default_generator:
+            self.generator.set_state(state["generator"])
+
+    def batch(self, indices: np.ndarray, generator: Generator) -> Any:
         """The samples of these indices, together: in one go where the data set can, else one by one and collated."""
         fetch = getattr(self.dataset, "batch", None)
         arrays = fetch(indices) if fetch is not None and self.collate_fn is None else None
@@ -88,7 +124,7 @@ class DataLoader:
         if self.transform is not None:
             first, *rest = arrays
             first = first.numpy() if isinstance(first, Tensor) else first
-            arrays = (self.transform(first, self.generator), *rest)
+            arrays = (self.transform(first, generator), *rest)
         return _as_tensors(arrays)
 
 

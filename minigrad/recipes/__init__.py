@@ -1,6 +1,12 @@
 """The runnable models of the command line: ``minigrad train NAME`` runs the file ``NAME.py`` of this folder.
 
-A recipe is a module with a docstring (the first line describes it), `DEFAULTS` for the options, and ``train(run)``.
+A recipe is a module with a docstring (the first line describes it) and
+
+- `DEFAULTS`: its options, each settable with ``--set name=value``; `SMOKE`, if there, those of a smoke run;
+- ``network(run)``: the model, untrained; ``train(run)``: all of a run, ends with the report;
+- ``test(run, model)``: the test figures and pictures of a trained model, for ``minigrad evaluate``;
+- where it makes sense ``predict(run, model, text)``, of a file or a text (then `QUESTION` is an example of one), and
+  ``generate(run, model, prompt, length, temperature)``: the answer as a string.
 """
 
 from __future__ import annotations
@@ -12,9 +18,8 @@ from types import ModuleType
 
 from ..errors import ArgumentError
 
-NAMES = sorted(
-    path.stem.replace("_", "-") for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "run")
-)
+PARTS = ("__init__", "run", "images", "minilm", "tabular")  # what recipes are made with
+NAMES = sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("*.py") if path.stem not in PARTS)
 
 
 def find(name: str) -> ModuleType:

@@ -6,6 +6,8 @@ import math
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,15 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """The moments, in order; `close` comes last in any case, after an error too."""
+    """The moments, in order; `close` comes last in any case, after an error too.
+
+    before_step: the gradients are there, the parameters not yet changed. One with `state_dict` and `load_state_dict` is
+    part of the trainer's state; on a resumed run `fit_start` comes after `load_state_dict`.
+    """
 
     def fit_start(self, trainer: Trainer) -> None: ...
     def epoch_start(self, trainer: Trainer) -> None: ...
+    def before_step(self, trainer: Trainer) -> None: ...
     def batch_end(self, trainer: Trainer) -> None: ...
     def epoch_end(self, trainer: Trainer) -> None: ...
     def fit_end(self, trainer: Trainer) -> None: ...
@@ -42,6 +49,12 @@ class LRSchedule(Callback):
     def epoch_end(self, trainer: Trainer) -> None:
         if self.every == "epoch":
             self.scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.scheduler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.scheduler.load_state_dict(state)
 
 
 class _Best:
@@ -71,26 +84,40 @@ class EarlyStopping(Callback):
     ):
         if patience < 1:
             raise ArgumentError(f"EarlyStopping: patience must be positive: got {patience}.")
-        self.monitor, self.patience, self.min_delta, self.mode = monitor, patience, min_delta, mode
-        self.fit_start(None)
+        self.patience, self.min_delta = patience, min_delta
+        self.best, self.waited, self.resumed = _Best("EarlyStopping", monitor, mode), 0, False
 
-    def fit_start(self, trainer: Trainer | None) -> None:
-        self.best, self.waited = _Best("EarlyStopping", self.monitor, self.mode), 0
+    def fit_start(self, trainer: Trainer) -> None:
+        if not self.resumed:
+            self.best.value, self.waited = math.inf, 0
+        self.resumed = False
 
     def epoch_end(self, trainer: Trainer) -> None:
         self.waited = 0 if self.best.improved(trainer.figures, self.min_delta) else self.waited + 1
         trainer.stopping = trainer.stopping or self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best.value, "waited": self.waited}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.best.value, self.waited, self.resumed = float(state["best"]), int(state["waited"]), True
 
 
 class Checkpoint(Callback):
     """Save the model's weights: of the "last" epoch (or batch, where a run is stopped), or the "best" by `monitor`."""
 
     def __init__(
-        self, path: str | os.PathLike, keep: str = "last", *, monitor: str = "validation_loss", mode: str = "auto"
+        self,
+        path: str | os.PathLike,
+        keep: str = "last",
+        *,
+        monitor: str = "validation_loss",
+        mode: str = "auto",
+        metadata: Mapping[str, str] | None = None,
     ):
         if keep not in ("last", "best"):
             raise ArgumentError(f'Checkpoint: keep must be "last" or "best": got {keep!r}.')
-        self.path, self.keep = Path(path), keep
+        self.path, self.keep, self.metadata = Path(path), keep, dict(metadata or {})
         self.best = _Best("Checkpoint", monitor, mode)
 
     def epoch_end(self, trainer: Trainer) -> None:
@@ -102,7 +129,44 @@ class Checkpoint(Callback):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        io.save(trainer.model.state_dict(), self.path, metadata={"epoch": str(trainer.epoch)})
+        io.save(trainer.model.state_dict(), self.path, metadata={**self.metadata, "epoch": str(trainer.epoch)})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best.value}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.best.value = float(state["best"])
+
+
+class SaveState(Callback):
+    """Save all that the run has become, so that it can go on: after every epoch, when `seconds` have passed, and where
+    the run is stopped. ``trainer.load_state_dict(io.load(path))`` takes it up again.
+
+    also: makes a dict of what else to keep in the file.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, *, seconds: float = 60.0, also: Callable[[], Mapping[str, Any]] | None = None
+    ):
+        self.path, self.seconds, self.also = Path(path), seconds, also or dict
+
+    def fit_start(self, trainer: Trainer) -> None:
+        self.saved = time.monotonic()
+
+    def batch_end(self, trainer: Trainer) -> None:
+        if time.monotonic() - self.saved > self.seconds:
+            self._save(trainer)
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        self._save(trainer)
+
+    def fit_end(self, trainer: Trainer) -> None:
+        if trainer.stopping:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        io.save({**trainer.state_dict(), **self.also()}, self.path)
+        self.saved = time.monotonic()
 
 
 class StopOnInterrupt(Callback):

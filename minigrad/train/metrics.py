@@ -5,11 +5,13 @@ prediction: (B, K) scores, the largest of which is the answer, or (B,) answers; 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, IndexRangeError, ShapeError
+from ..tensor import Tensor
 
 
 class Metric:
@@ -29,6 +31,18 @@ class Metric:
         """The figure over all batches since `reset`."""
         raise NotImplementedError(f"{type(self).__name__} needs reset(), update(prediction, target) and compute().")
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was gathered so far, as plain data and arrays."""
+        return {k: v.state_dict() if isinstance(v, (Metric, Mean)) else v for k, v in vars(self).items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, (Metric, Mean)):
+                value.load_state_dict(state[name])
+            else:
+                loaded = state[name]
+                setattr(self, name, loaded.numpy() if isinstance(loaded, Tensor) else loaded)
+
 
 class Mean:
     """A weighted mean, gathered in float64: ``add(value, weight)``, then ``value``."""
@@ -43,6 +57,12 @@ class Mean:
     @property
     def value(self) -> float:
         return self.total / self.weight if self.weight else float("nan")
+
+    def state_dict(self) -> dict[str, float]:
+        return {"total": self.total, "weight": self.weight}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        self.total, self.weight = float(state["total"]), float(state["weight"])
 
 
 class Accuracy(Metric):
@@ -65,6 +85,30 @@ class Accuracy(Metric):
     def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
         answers, target = answered(prediction, target)
         self.mean.add(float(np.mean(answers == target)) if target.size else 0.0, target.size)
+
+    def compute(self) -> float:
+        return self.mean.value
+
+
+class BinaryAccuracy(Metric):
+    """The share of right answers of one score a sample, (B, 1) or (B,): positive scores say class 1.
+
+    Targets may be 0 and 1, or -1 and 1.
+    """
+
+    name = "accuracy"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.mean = Mean()
+
+    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        scores, target = np.asarray(prediction).reshape(-1), np.asarray(target).reshape(-1)
+        if scores.shape != target.shape:
+            raise ShapeError(f"BinaryAccuracy: needs a score per target: got {scores.shape}, {target.shape}.")
+        self.mean.add(float(np.mean((scores > 0) == (target > 0))) if target.size else 0.0, target.size)
 
     def compute(self) -> float:
         return self.mean.value

@@ -3,71 +3,110 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence, Sized
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import functions
-from ..errors import ArgumentError, DivergenceError
+from ..errors import ArgumentError, DivergenceError, StateError
 from ..mode import no_grad
 from ..nn import Module
 from ..tensor import Tensor
 from .callbacks import Callback
+from .finite import first_nonfinite
 from .metrics import Mean, Metric
+from .state import restore, state_of
 
 
 class History(dict[str, list[float]]):
     """One list per figure (``train_loss``, ``validation_accuracy``, ...), one entry per finished epoch."""
 
-    def record(self, figures: dict[str, float]) -> None:
+    def record(self, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
             self.setdefault(name, []).append(value)
+
+    def state_dict(self) -> dict[str, list[float]]:
+        return {name: list(values) for name, values in self.items()}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
+        self.clear()
+        self.update({name: list(values) for name, values in state.items()})
+
+
+class Step(NamedTuple):
+    """What one batch gave: the loss, a mean over `samples`, and what the metrics compare."""
+
+    loss: float
+    prediction: Tensor
+    targets: Tensor
+    samples: int
 
 
 class Trainer:
     """``Trainer(model, loss, optimizer, metrics=[Accuracy()]).fit(train, validation, epochs=10)``.
 
-    loss: called as ``loss(model(inputs), targets)``, the mean over the batch. Data: iterables of ``(inputs, targets)``,
-    such as a DataLoader. metrics are gathered on the training batches as the model learns (so with dropout, augmented
-    images, and the weights of the moment) and on the validation data after each epoch.
+    loss: called as ``loss(model(*inputs), targets)``, the mean over the batch. Data: iterables of ``(*inputs,
+    targets)``, such as a DataLoader. metrics are gathered on the training batches as the model learns (so with dropout,
+    augmented images, and the weights of the moment) and on the validation data after each epoch. accumulate: add up the
+    gradients of so many batches, as one of their joint size, before a step.
+
+    Another way to learn from a batch (two networks against each other, several losses) is a subclass with its own
+    `compute`, which gives the loss, or `step`, which learns.
 
     Callbacks read ``epoch`` of ``epochs`` and ``batch`` of ``batches`` (counted from 1), ``figures`` (of this epoch so
     far) and ``history``, and set ``stopping`` to end the run after the batch in progress.
+
+    ``state_dict()`` holds all that the run has become: model, optimizer, callbacks, figures, the place in the data and
+    the random generator. A trainer made in the same way that loads it goes on as if nothing had happened.
     """
 
     def __init__(
         self,
         model: Module,
-        loss: Callable[[Tensor, Tensor], Tensor],
+        loss: Callable[..., Tensor],
         optimizer: Any = None,
         *,
         metrics: Sequence[Metric] = (),
         callbacks: Sequence[Callback] = (),
+        accumulate: int = 1,
     ):
+        if accumulate < 1:
+            raise ArgumentError(f"Trainer: accumulate must be positive: got {accumulate}.")
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.metrics, self.callbacks = tuple(metrics), tuple(callbacks)
+        self.metrics, self.callbacks, self.accumulate = tuple(metrics), tuple(callbacks), accumulate
         self.history = History()
-        self.figures: dict[str, float] = {}
+        self.figures: dict[str, Any] = {}
         self.epoch = self.epochs = self.batch = self.batches = 0
+        self.within = False  # an epoch is in progress
+        self.mean = Mean()
         self.stopping = False
+        self.data: Any = None  # the training data of the run in progress
+        self._data_state: Any = None  # of a loaded run, for the data that `fit` will be given
 
+    # -- the loop ------------------------------------------------------------------------------------------------------
     def fit(self, train: Iterable, validation: Iterable | None = None, epochs: int = 1) -> History:
-        """Train for this many epochs, or until a callback sets `stopping`. Returns the history, which `fit` extends."""
+        """Train for this many epochs, or until a callback sets `stopping`. Returns the history, which `fit` extends.
+
+        After `load_state_dict` in the middle of an epoch, the rest of that epoch is the first of them.
+        """
         if self.optimizer is None:
             raise ArgumentError("Trainer.fit: there is no optimizer. Pass one: Trainer(model, loss, optimizer).")
         if epochs < 1:
             raise ArgumentError(f"Trainer.fit: epochs must be positive: got {epochs}.")
-        start = self.epoch
-        self.epochs, self.batches, self.stopping = start + epochs, _length(train), False
+        finished = self.epoch - self.within
+        self.epochs, self.batches, self.stopping, self.data = finished + epochs, _length(train), False, train
+        if self._data_state is not None and hasattr(train, "load_state_dict"):
+            train.load_state_dict(self._data_state)
         with ExitStack() as stack:
             # NumPy's warnings come from some kernels and not from others; the loss is checked at every step instead
             stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
             for callback in self.callbacks:
                 stack.callback(callback.close)
                 callback.fit_start(self)
-            for self.epoch in range(start + 1, self.epochs + 1):  # noqa: B020  callbacks read it
+            for self.epoch in range(finished + 1, self.epochs + 1):  # noqa: B020  callbacks read it
                 self._epoch(train, validation)
                 if self.stopping:
                     break
@@ -76,23 +115,17 @@ class Trainer:
 
     def _epoch(self, train: Iterable, validation: Iterable | None) -> None:
         self.model.train()
-        self._tell("epoch_start")
-        mean = self._gathering(self.metrics)
-        self.batch = 0
-        for self.batch, (inputs, targets) in enumerate(train, 1):
-            prediction = self.model(inputs)
-            loss = self.loss(prediction, targets)
-            self.optimizer.zero_grad()
-            value = loss.item()
-            if not math.isfinite(value):
-                raise DivergenceError(
-                    f"Trainer.fit: the loss became {value} in epoch {self.epoch}, batch {self.batch}. "
-                    "Use a smaller learning rate, and check the inputs for NaN and their scale."
-                )
-            loss.backward()
-            self.optimizer.step()
-            self._gather(mean, self.metrics, value, prediction.detach(), targets)
-            self.figures = {"train_loss": mean.value}
+        if not self.within:
+            self.batch, self.within = 0, True
+            self.mean = self._gathering(self.metrics)
+            self._tell("epoch_start")
+        elif not hasattr(train, "load_state_dict"):  # data that cannot say where it was: pass by what was seen
+            train = islice(train, self.batch, None)
+        self._data_state = None
+        for self.batch, batch in enumerate(train, self.batch + 1):  # noqa: B020  callbacks read it
+            step = self.step(batch)
+            self._gather(self.mean, self.metrics, step)
+            self.figures = {"train_loss": self.mean.value}
             self._tell("batch_end")
             if self.stopping:  # an epoch cut short has no figures to compare with the others
                 return
@@ -100,21 +133,87 @@ class Trainer:
             raise ArgumentError(
                 "Trainer.fit: the training data gave no batch. A generator can be passed through only once."
             )
-        figures = {"loss": mean.value} | {m.name: m.compute() for m in self.metrics}
+        self.within = False
+        figures = {"loss": self.mean.value} | {m.name: m.compute() for m in self.metrics}
         self.figures = {f"train_{k}": v for k, v in figures.items()}
         if validation is not None:
             self.figures |= {f"validation_{k}": v for k, v in self.evaluate(validation).items()}
         self.history.record(self.figures)
         self._tell("epoch_end")
 
+    def compute(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss, prediction, targets) of one batch ``(*inputs, targets)``, in training and in evaluation."""
+        *inputs, targets = batch
+        prediction = self.model(*inputs)
+        return self.loss(prediction, targets), prediction, targets
+
+    def step(self, batch: Any) -> Step:
+        """Learn from one batch."""
+        if self.batch % self.accumulate == 1 % self.accumulate:
+            self.optimizer.zero_grad()
+        loss, prediction, targets = self.compute(batch)
+        value = self.finite(loss.item(), batch)
+        (loss if self.accumulate == 1 else loss / self.accumulate).backward()
+        if self.batch % self.accumulate == 0 or self.batch == self.batches:
+            self._tell("before_step")
+            self.optimizer.step()
+        return Step(value, prediction.detach(), targets, len(targets))
+
+    def finite(self, loss: float, batch: Any) -> float:
+        """The loss, if it is a number; else an error that names the first layer whose output is none."""
+        if math.isfinite(loss):
+            return loss
+        raise DivergenceError(
+            f"Trainer.fit: the loss became {loss} in epoch {self.epoch}, batch {self.batch}. "
+            f"{first_nonfinite(self.model, lambda: self.compute(batch), batch)} "
+            "Use a smaller learning rate or clip the gradients, and check the inputs for NaN and their scale."
+        )
+
+    # -- going on ------------------------------------------------------------------------------------------------------
+    def _parts(self) -> dict[str, Any]:
+        stateful = {f"{i} {type(c).__name__}": c for i, c in enumerate(self.callbacks) if hasattr(c, "state_dict")}
+        return {"model": self.model, "optimizer": self.optimizer, "history": self.history} | stateful
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the run has become, as nested plain data and arrays."""
+        return {
+            "parts": state_of(self._parts()),
+            "epoch": self.epoch,
+            "within": self.within,
+            "batch": self.batch,
+            "figures": dict(self.figures),
+            "mean": self.mean.state_dict(),
+            "metrics": {m.name: m.state_dict() for m in self.metrics},
+            "data": self.data.state_dict() if hasattr(self.data, "state_dict") else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become what the trainer was that gave this state. `fit` then goes on, given the same data."""
+        missing = [key for key in ("parts", "epoch", "within", "batch", "mean", "metrics") if key not in state]
+        if missing:
+            raise StateError(f"Trainer.load_state_dict: not the state of a Trainer: it lacks {', '.join(missing)}.")
+        if set(state["metrics"]) != {m.name for m in self.metrics}:
+            raise StateError(
+                f"Trainer.load_state_dict: the metrics differ: saved {sorted(state['metrics'])}, "
+                f"here {sorted(m.name for m in self.metrics)}."
+            )
+        restore(self._parts(), state["parts"], "Trainer.load_state_dict")
+        self.epoch, self.within, self.batch = int(state["epoch"]), bool(state["within"]), int(state["batch"])
+        self.figures = dict(state["figures"])
+        self.mean.load_state_dict(state["mean"])
+        for metric in self.metrics:
+            metric.load_state_dict(state["metrics"][metric.name])
+        self._data_state = state["data"]
+
+    # -- after training ------------------------------------------------------------------------------------------------
     def evaluate(self, data: Iterable, *, metrics: Sequence[Metric] | None = None) -> dict[str, Any]:
         """``{"loss": ..., "accuracy": ...}``: the loss and the metrics (by default the trainer's) over the data."""
         metrics = self.metrics if metrics is None else tuple(metrics)
         mean = self._gathering(metrics)
-        for inputs, targets in data:
-            with no_grad():
-                prediction = self._predicted(inputs)
-                self._gather(mean, metrics, self.loss(prediction, targets).item(), prediction, targets)
+        with no_grad(), self._evaluating():
+            for batch in data:
+                loss, prediction, targets = self.compute(batch)
+                self._gather(mean, metrics, Step(loss.item(), prediction, targets, len(targets)))
         if not mean.weight:
             raise ArgumentError(
                 "Trainer.evaluate: the data gave no sample. A generator can be passed through only once."
@@ -123,18 +222,19 @@ class Trainer:
 
     def predict(self, data: Iterable) -> Tensor:
         """The model's outputs for all batches, joined. A batch is the inputs, or a tuple that starts with them."""
-        with no_grad():
-            parts = [self._predicted(batch[0] if isinstance(batch, (tuple, list)) else batch) for batch in data]
+        with no_grad(), self._evaluating():
+            parts = [self.model(batch[0] if isinstance(batch, (tuple, list)) else batch) for batch in data]
         if not parts:
             raise ArgumentError("Trainer.predict: the data gave no batch. A generator can be passed through only once.")
         return functions.concat(parts, axis=0)  # type: ignore[attr-defined]
 
-    def _predicted(self, inputs: Tensor) -> Tensor:
-        """The model's output in evaluation mode, which is left as it was found."""
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """The model in evaluation mode, and then as it was found."""
         training = self.model.training
         self.model.eval()
         try:
-            return self.model(inputs)
+            yield
         finally:
             self.model.train(training)
 
@@ -143,10 +243,10 @@ class Trainer:
             metric.reset()
         return Mean()
 
-    def _gather(self, mean: Mean, metrics: Sequence[Metric], loss: float, prediction: Tensor, targets: Tensor) -> None:
-        mean.add(loss, len(targets))
+    def _gather(self, mean: Mean, metrics: Sequence[Metric], step: Step) -> None:
+        mean.add(step.loss, step.samples)
         for metric in metrics:
-            metric.update(prediction.numpy(), targets.numpy())
+            metric.update(step.prediction.numpy(), step.targets.numpy())
 
     def _tell(self, moment: str) -> None:
         for callback in self.callbacks:

@@ -1,0 +1,47 @@
+"""Linear regression, y = x w + b, on scikit-learn's diabetes data; compared with least squares."""
+
+import numpy as np
+
+from .. import nn, optim
+from ..data import ArrayDataset, DataLoader, Subset, diabetes, random_split
+from ..nn import functional as F
+from ..random import Generator
+from ..train import Trainer
+from .run import Run
+from .tabular import standardized
+
+DEFAULTS = {"epochs": 100, "batch_size": 64, "lr": 0.1}
+
+
+def data(run: Run) -> list[Subset]:
+    """Features and target with mean 0 and variance 1: the loss is then the share of the variance not explained."""
+    table = diabetes()
+    y = (table.targets[:, None] - table.targets.mean()) / table.targets.std()  # (N, 1)
+    everything = ArrayDataset(standardized(table.features), y)
+    return random_split(run.few(everything), [0.8, 0.2], generator=Generator(run.seed))
+
+
+def network(run: Run) -> nn.Module:
+    """(B, 10) to (B, 1)."""
+    return nn.Linear(10, 1)
+
+
+def train(run: Run) -> None:
+    training, held_out = data(run)
+    model = network(run)
+    optimizer = optim.SGD(model.parameters(), lr=run.lr)
+    trainer = Trainer(model, F.mse_loss, optimizer)
+    run.fit(trainer, DataLoader(training, run.batch_size, shuffle=True, seed=run.seed), DataLoader(held_out, 256))
+    test(run, model)
+
+
+def test(run: Run, model: nn.Module) -> None:
+    training, held_out = data(run)
+    x, y = training.batch(np.arange(len(training)))
+    exact = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y, rcond=None)[0]  # (11, 1), what the training looks for
+    x, y = held_out.batch(np.arange(len(held_out)))
+    residual = Trainer(model, F.mse_loss).evaluate(DataLoader(held_out, 256))["loss"]
+    best = float(np.mean((np.c_[x, np.ones(len(x))] @ exact - y) ** 2))
+    variance = float(np.var(y))
+    print(f"least squares would reach R2 {1 - best / variance:.4f} on the same data")
+    run.report("test R2", 1 - residual / variance, digits=4, test_loss=residual, least_squares_loss=best)

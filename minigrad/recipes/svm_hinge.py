@@ -1,0 +1,44 @@
+"""A linear support vector machine: the hinge loss with an L2 penalty, on scikit-learn's breast cancer data."""
+
+import numpy as np
+
+from .. import nn, optim
+from ..data import DataLoader, Subset
+from ..nn import functional as F
+from ..train import BinaryAccuracy, LRSchedule, Trainer
+from .run import Run
+from .tabular import tumours
+
+DEFAULTS = {"epochs": 40, "batch_size": 32, "lr": 0.02, "weight_decay": 0.01}
+
+
+def data(run: Run) -> list[Subset]:
+    """The classes are -1 and 1, as the hinge loss max(0, 1 - t x) wants them."""
+    return tumours(run, np.array([[-1.0], [1.0]], np.float32))
+
+
+def network(run: Run) -> nn.Module:
+    """(B, 30) to the scores (B, 1): the distance from the boundary, in units of the margin."""
+    return nn.Linear(30, 1)
+
+
+def train(run: Run) -> None:
+    training, held_out = data(run)
+    model = network(run)
+    optimizer = optim.SGD(model.parameters(), lr=run.lr, momentum=0.9, weight_decay=run.weight_decay)
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=run.epochs)
+    callbacks = [LRSchedule(schedule, "epoch")]
+    trainer = Trainer(model, F.hinge_loss, optimizer, metrics=[BinaryAccuracy()], callbacks=callbacks)
+    batches = DataLoader(run.few(training), run.batch_size, shuffle=True, seed=run.seed)
+    run.fit(trainer, batches, DataLoader(held_out, 256))
+    test(run, model)
+
+
+def test(run: Run, model: nn.Module) -> None:
+    trainer = Trainer(model, F.hinge_loss, metrics=[BinaryAccuracy()])
+    figures = trainer.evaluate(DataLoader(data(run)[1], 256))
+    x, t = data(run)[0].batch(np.arange(len(data(run)[0])))
+    margins = t * (x @ model.weight.numpy().T + model.bias.numpy())  # type: ignore[union-attr]
+    print(f"support vectors (inside the margin): {int((margins < 1).sum())} of {len(x)} training samples")
+    accuracy = figures["accuracy"]
+    run.report("test accuracy", 100 * accuracy, "%", test_accuracy=accuracy, test_loss=figures["loss"])
