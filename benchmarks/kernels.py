@@ -122,6 +122,21 @@ def attention(*shape: int, masked: bool = False, **options: Any) -> Case:
     return op(lambda c, q, k, v, *m: c.F.scaled_dot_product_attention(q, k, v, *m, **options), *inputs)
 
 
+def first_of(outputs: Any) -> Any:
+    """h' of an LSTMCell too."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def gathered(c: Any) -> Callable:
+    return getattr(c.m, "take_along_axis", None) or c.m.take_along_dim
+
+
+def joined(pieces: Sequence) -> Any:
+    """The sum of three pieces."""
+    a, b, c = pieces
+    return a + b * c
+
+
 WIDE, IMAGES = (4096, 1024), (32, 64, 56, 56)
 CASES: dict[str, Case] = {
     **{
@@ -141,6 +156,8 @@ CASES: dict[str, Case] = {
     "conv2d 3x3 stride 2 (32, 64, 56, 56) to 128": conv(*IMAGES, to=128, k=3, stride=2, padding=1),
     "conv2d 3x3 depthwise (32, 64, 56, 56)": conv(*IMAGES, to=64, k=3, padding=1, groups=64),
     "conv2d 3x3 4 groups (32, 64, 28, 28) to 64": conv(32, 64, 28, 28, to=64, k=3, padding=1, groups=4),
+    "conv2d 3x3 32 groups (32, 512, 14, 14) to 512": conv(32, 512, 14, 14, to=512, k=3, padding=1, groups=32),
+    "conv2d 3x3 stride 2 (64, 32, 16, 16) to 64": conv(64, 32, 16, 16, to=64, k=3, stride=2, padding=1),
     "conv1d 5 pad 2 (32, 64, 512) to 64": conv(32, 64, 512, to=64, k=5, padding=2),
     "conv_transpose2d 4x4 stride 2 (32, 64, 14, 14) to 32": op(
         lambda c, x, w: c.F.conv_transpose2d(x, w, stride=2, padding=1), normal(32, 64, 14, 14), normal(64, 32, 4, 4)
@@ -153,6 +170,9 @@ CASES: dict[str, Case] = {
     "log_softmax (4096, 1024)": op(lambda c, x: c.F.log_softmax(x, -1), normal(*WIDE)),
     "gelu (4096, 1024)": op(lambda c, x: c.F.gelu(x), normal(*WIDE)),
     "gelu tanh (4096, 1024)": op(lambda c, x: c.F.gelu(x, approximate="tanh"), normal(*WIDE)),
+    "layer_norm (4096, 64)": op(
+        lambda c, x, w, b: c.F.layer_norm(x, (64,), w, b), normal(4096, 64), normal(64), normal(64)
+    ),
     "layer_norm (4096, 1024)": op(
         lambda c, x, w, b: c.F.layer_norm(x, (1024,), w, b), normal(*WIDE), normal(1024), normal(1024)
     ),
@@ -169,6 +189,9 @@ CASES: dict[str, Case] = {
     "batch_norm (32, 64, 56, 56)": op(
         lambda c, x, w, b: c.F.batch_norm(x, None, None, w, b, True), normal(*IMAGES), normal(64), normal(64)
     ),
+    "batch_norm eval (32, 64, 56, 56)": op(
+        lambda c, norm, x: norm(x), normal(*IMAGES), modules=lambda c: c.nn.BatchNorm2d(64).eval()
+    ),
     "group_norm 8 (32, 64, 56, 56)": op(
         lambda c, x, w, b: c.F.group_norm(x, 8, w, b), normal(*IMAGES), normal(64), normal(64)
     ),
@@ -178,6 +201,10 @@ CASES: dict[str, Case] = {
     "max_pool2d 2 (32, 64, 56, 56)": op(lambda c, x: c.F.max_pool2d(x, 2), normal(*IMAGES)),
     "max_pool2d 3 stride 2 (32, 64, 56, 56)": op(lambda c, x: c.F.max_pool2d(x, 3, 2, 1), normal(*IMAGES)),
     "avg_pool2d 2 (32, 64, 56, 56)": op(lambda c, x: c.F.avg_pool2d(x, 2), normal(*IMAGES)),
+    "avg_pool2d 3 stride 1 (32, 64, 56, 56)": op(lambda c, x: c.F.avg_pool2d(x, 3, 1, 1), normal(*IMAGES)),
+    "adaptive_avg_pool2d 7 (32, 64, 56, 56)": op(lambda c, x: c.F.adaptive_avg_pool2d(x, 7), normal(*IMAGES)),
+    "adaptive_avg_pool2d 6 (64, 256, 13, 13)": op(lambda c, x: c.F.adaptive_avg_pool2d(x, 6), normal(64, 256, 13, 13)),
+    "adaptive_avg_pool2d 1 (64, 512, 7, 7)": op(lambda c, x: c.F.adaptive_avg_pool2d(x, 1), normal(64, 512, 7, 7)),
     "sum (4096, 1024)": op(lambda c, x: x.sum(), normal(*WIDE)),
     "sum (4096, 1024) axis 0": op(lambda c, x: x.sum(0), normal(*WIDE)),
     "sum (4096, 1024) axis 1": op(lambda c, x: x.sum(1), normal(*WIDE)),
@@ -195,6 +222,22 @@ CASES: dict[str, Case] = {
         )
         for name in ("lstm", "gru", "rnn")
     },
+    **{
+        f"{name} {i}-{h}, B {b}": op(
+            lambda c, layer, x: first_of(layer(x)),
+            normal(b, i),
+            modules=lambda c, name=name, i=i, h=h: getattr(c.nn, name)(i, h),
+        )
+        for name in ("LSTMCell", "GRUCell", "RNNCell")
+        for b, i, h in ((64, 32, 128), (256, 256, 512))
+    },
+    "gather (4096, 1024) axis 1": op(lambda c, x, i: gathered(c)(x, i, 1), normal(*WIDE), index(1024, *WIDE)),
+    "gather (4, 1024, 1024) axis 1": op(
+        lambda c, x, i: gathered(c)(x, i, 1), normal(4, 1024, 1024), index(1024, 4, 1024, 1024)
+    ),
+    "gather 1 of (4096, 1024)": op(lambda c, x, i: gathered(c)(x, i, 1), normal(*WIDE), index(1024, 4096, 1)),
+    "sin (4096, 1024)": op(lambda c, x: c.m.sin(x), normal(*WIDE)),
+    "split (16, 128, 1152) in 3": op(lambda c, x: joined(x.split(384, 2)), normal(16, 128, 1152)),
     "SGD, 46 parameters": update("SGD"),
     "SGD momentum, 46 parameters": update("SGD", momentum=0.9),
     "Adam, 46 parameters": update("Adam"),

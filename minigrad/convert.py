@@ -73,6 +73,9 @@ def index(key: Any) -> tuple[tuple, list[Any]]:
     """An indexing key as a tuple with a place for each index array, and those arrays (or tensors)."""
     keys, arrays = [], []
     for k in key if isinstance(key, tuple) else (key,):
+        if type(k) is int or type(k) is slice:
+            keys.append(k)
+            continue
         if isinstance(k, (list, ndarray, bool, np.bool_)):
             k = as_array(k, np.int64 if isinstance(k, list) and not k else None)
         if hasattr(k, "dtype") and (k.ndim or k.dtype.kind == "b"):

@@ -40,9 +40,8 @@ class Storage:
 
     def add_view(self, t: Any) -> None:
         self._views.append(weakref.ref(t))
-        if (
-            len(self._views) & (len(self._views) - 1) == 0
-        ):  # at each power of two: drop the dead, so the list stays short
+        n = len(self._views)
+        if n > 8 and n & (n - 1) == 0:  # at each power of two: drop the dead, so the list stays short
             self._views = [r for r in self._views if r() is not None]
 
     def views(self) -> list:

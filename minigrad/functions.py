@@ -6,13 +6,15 @@ checker reads them in ``functions.pyi``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .convert import as_array
+from .edits import link
 from .errors import ArgumentError, ShapeError
 from .primitive import PRIMITIVES, axes_of
-from .tensor import F, Tensor, wrap
+from .tensor import F, Tensor, apply, wrap
 
 
 def __getattr__(name: str) -> Any:
@@ -63,8 +65,7 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
 
 def unstack(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along `axis`, without it."""
-    x = moveaxis(x, axis, 0)
-    return tuple(x[i] for i in range(x.shape[0]))
+    return _pieces(x, "unstack", itertools.count(), axis=axis)
 
 
 def split(x: Tensor, split_size: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
@@ -74,18 +75,20 @@ def split(x: Tensor, split_size: int | Sequence[int], axis: int = 0) -> tuple[Te
     if isinstance(split_size, int):
         if split_size < 1:
             raise ArgumentError(f"split: split_size must be positive: got {split_size}.")
-        sizes = [min(split_size, n - start) for start in range(0, n, split_size)] or [0]
+        sizes = tuple(min(split_size, n - start) for start in range(0, n, split_size)) or (0,)
     else:
-        sizes = list(split_size)
-        if sum(sizes) != n:
-            raise ShapeError(
-                f"split: the sizes must add up to axis {axis}: {sizes} is {sum(sizes)}, shape {x.shape} has {n}."
-            )
-    pieces, start = [], 0
-    for size in sizes:
-        pieces.append(x[(slice(None),) * axis + (slice(start, start + size),)])
-        start += size
-    return tuple(pieces)
+        sizes = tuple(split_size)
+    ends = itertools.accumulate(sizes)
+    return _pieces(x, "split", [slice(e - s, e) for s, e in zip(sizes, ends)], sizes=sizes, axis=axis)
+
+
+def _pieces(x: Tensor, name: str, places: Iterable, **keywords: Any) -> tuple[Tensor, ...]:
+    """A primitive that cuts x along `axis`; for in-place edits its outputs are the views x[..., place, ...]."""
+    pieces = apply(PRIMITIVES[name], x, **keywords)
+    first, getitem = (slice(None),) * (keywords["axis"] % x.ndim), PRIMITIVES["getitem"]
+    for piece, place in zip(pieces, places):
+        link(piece, x, getitem, {"key": (*first, place, Ellipsis)})
+    return pieces
 
 
 def amax(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:

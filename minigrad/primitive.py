@@ -26,6 +26,7 @@ from __future__ import annotations
 import inspect
 import re
 import string
+import sys
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
@@ -37,6 +38,7 @@ import numpy as np
 from .errors import AxisError, ShapeError
 
 PRIMITIVES: dict[str, Primitive] = {}
+MANY = sys.maxsize  # outputs=MANY: as many as the keywords of the call say; rules may then read g and keywords only
 
 
 class Spec(NamedTuple):
@@ -124,7 +126,7 @@ class Primitive:
         doc: str | None = None,
         inline: str | None = None,
         domain: str = "",
-        saves: Sequence[str] = (),
+        saves: Sequence[str] = (),  # names of what the forward returns behind the first output
         outputs: int = 1,
         fused: bool = False,
         view: bool = False,

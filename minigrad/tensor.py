@@ -328,10 +328,10 @@ def record(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, p
 
 def several(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, params: dict, recording: Any) -> tuple:
     """The outputs of a primitive that has several: one node, and a part of it for each output with a gradient."""
-    ys = tuple(wrap(out) for out in outs)
+    ys = tuple(wrap(out) for out in outs[: prim.outputs])  # behind them: what is saved
     node = record(prim, key, args, parents, outs, params) if recording else None
     if node is not None:
-        node.shape, node.dtype = tuple(o.shape for o in outs), tuple(o.dtype for o in outs)
+        node.shape, node.dtype = tuple(y.shape for y in ys), tuple(y.dtype for y in ys)
         for k, y in enumerate(ys):
             if y.dtype.kind in "fc":
                 y.node = part(node, k)

@@ -22,9 +22,9 @@ LEVELS = [
     ["protocols", "gradients", "functions", "creation"],
     ["custom", "inplace", "methods", "random", "transforms", "array_api"],
     ["nn", "jit"],
-    ["optim"],
+    ["optim", "quantization"],
     ["io"],
-    ["data", "viz"],
+    ["data", "onnx", "viz"],
     ["train", "distributed"],
     ["recipes", "benchmarks"],
     ["cli"],
@@ -138,7 +138,7 @@ def run(code):
 def test_importing_minigrad_brings_in_numpy_only():
     done = run("import minigrad, sys; print(*sorted(m.split('.')[0] for m in sys.modules))")
     assert done.returncode == 0, done.stderr
-    heavy = {"numba", "llvmlite", "cupy", "matplotlib", "torch", "scipy", "rich", "sklearn", "safetensors"}
+    heavy = {"numba", "llvmlite", "cupy", "matplotlib", "torch", "scipy", "rich", "sklearn", "safetensors", "onnx"}
     assert not heavy & set(done.stdout.split())
 
 

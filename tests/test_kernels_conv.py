@@ -156,9 +156,54 @@ def test_empty_and_one_element(rng):
     ((2, 3, 20, 9), (2, 4), (1, 3), ((0, 1), (2, 0))),
     ((9, 30, 5), (5, 1), (3, 1), ((2, 2), (0, 0))),
     ((7, 8, 8, 8), (2, 2), (3, 3), ((0, 0), (0, 0))),
+    ((2, 3, 20, 37), (3, 3), (1, 1), ((1, 1), (1, 1))),
+    ((2, 3, 20, 70), (3, 5), (2, 2), ((1, 2), (2, 1))),
+    ((9, 6, 6, 70), (2, 33), (2, 20), ((0, 0), (0, 0))),
+    ((4, 300), (5,), (1,), ((2, 2),)),
+    ((4, 300), (4,), (3,), ((2, 5),)),
+    ((2, 9, 8, 37), (3, 2, 2), (2, 2, 1), ((1, 1), (0, 1), (1, 1))),
 ])  # fmt: skip
 def test_sums_over_windows(x, size, stride, frame):
-    params = {"size": size, "stride": stride, "frame": frame}
+    params, n = {"size": size, "stride": stride, "frame": frame}, len(size)
     assert testing.check_kernel("window_sum", samples=[case(x, **params)])
-    outs = ((n + a + b - k) // s + 1 for n, (a, b), k, s in zip(x[-2:], frame, size, stride, strict=True))
-    assert testing.check_kernel("window_sum_backward", samples=[case((*x[:-2], *outs), spatial=x[-2:], **params)])
+    outs = ((n + a + b - k) // s + 1 for n, (a, b), k, s in zip(x[-n:], frame, size, stride, strict=True))
+    assert testing.check_kernel("window_sum_backward", samples=[case((*x[:-n], *outs), spatial=x[-n:], **params)])
+
+
+@pytest.mark.parametrize("x, size", [
+    ((2, 3, 8, 8), (2, 2)), ((3, 5, 13, 41), (6, 7)), ((64, 100), (7,)), ((2, 3, 8, 16, 17), (3, 2, 5)),
+    ((2, 3, 5, 40), (1, 40)), ((1, 2, 3, 50), (7, 60)), ((3, 2, 1, 90), (1, 2)),
+])  # fmt: skip
+def test_adaptive_averages(x, size):
+    outs = (*x[: -len(size)], *size)
+    assert testing.check_kernel("adaptive_avg_pool", samples=[case(x, size=size)])
+    assert testing.check_kernel("adaptive_avg_pool_backward", samples=[case(outs, spatial=x[-len(size) :])])
+
+
+def test_adaptive_averages_against_pytorch(rng):
+    torch = pytest.importorskip("torch")
+    for shape, size in (
+        ((4, 3, 50), 7),
+        ((2, 3, 9, 14), (3, 7)),
+        ((2, 3, 9, 14), (None, 5)),
+        ((2, 3, 5, 9, 8), (2, 3, 3)),
+    ):
+        x, n = rng.standard_normal(shape), len(shape) - 2
+        x[0, 0] = np.inf  # in its windows alone
+        a, b = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+        y = getattr(mg.nn.functional, f"adaptive_avg_pool{n}d")(a, size)
+        z = getattr(torch.nn.functional, f"adaptive_avg_pool{n}d")(b, size)
+        g = rng.standard_normal(y.shape)
+        y.backward(mg.tensor(g))
+        z.backward(torch.tensor(g))
+        np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-12)
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("groups, each, out", [(3, 16, 16), (2, 17, 33), (5, 20, 24)])
+def test_groups_of_many_channels(groups, each, out):
+    params = {**options(padding=1), "groups": groups}
+    x, w, y = (3, groups * each, 9, 11), (groups * out, each, 3, 3), (3, groups * out, 9, 11)
+    assert testing.check_kernel("convolution", samples=[case(x, w, **params)], special=False)
+    assert testing.check_kernel("convolution_input", samples=[case(y, w, size=(9, 11), **params)], special=False)
+    assert testing.check_kernel("convolution_weight", samples=[case(x, y, size=(3, 3), **params)], special=False)

@@ -7,12 +7,13 @@ import minigrad as mg
 
 pytest.importorskip("numba")
 
-from minigrad.kernels.cpu import elementwise, when
+from minigrad.kernels.cpu import elementwise, loops, when
 
 from minigrad.backend import get_backend
 from minigrad.primitive import PRIMITIVES
 
 GENERATED = list(when.generated(PRIMITIVES))
+LOOPED = list(when.looped(PRIMITIVES))
 SPECIAL = np.array(
     [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1e-30, 3.0, -3.0, 88.5, -88.5, 104.0, -104.0, 1e30]
 )
@@ -170,3 +171,39 @@ def test_results_do_not_depend_on_the_threads():
         mg.set_num_threads(before)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
+
+
+# ---- NumPy's loops on all threads ------------------------------------------------------------------------------------
+def test_the_loops_are_found():
+    assert {"sin", "cos", "atan2", "exp2", "log1p", "floor", "round"} <= set(LOOPED)
+    assert not {"exp", "add", "power", "isnan"} & set(LOOPED)
+    assert loops.loop("sin", np.dtype(np.float32)) != loops.loop("cos", np.dtype(np.float32))
+    assert loops.loop("sin", np.dtype(np.int64)) is None  # NumPy serves
+
+
+@pytest.mark.parametrize("name", LOOPED)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_loops_give_the_numbers_of_numpy(name, dtype):
+    """To the last bit wherever the parts begin: odd sizes, other layouts, special values, a number as operand."""
+    p = PRIMITIVES[name]
+    x = np.random.default_rng(4).uniform(-3, 3, (401, 503)).astype(dtype)
+    x.flat[: len(SPECIAL)] = SPECIAL
+    operands = [(x,), (x.T,), (x[:, ::2],), (x[:0],)]
+    if len(p.inputs) == 2:
+        operands = [(x, x[::-1]), (x.T, x.T[::-1]), (x, 2.0), (0.5, x), (x[:, ::2], x[:, 1::2][:, :252])][:4]
+    before = mg.get_num_threads()
+    for arrays in operands:
+        expected, found = both(lambda arrays=arrays: mg.apply(p, *arrays).numpy())
+        np.testing.assert_array_max_ulp(found, expected, 1)  # the end of a vector may be rounded in another way
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+        try:
+            mg.set_num_threads(1)
+            np.testing.assert_array_max_ulp(both(lambda arrays=arrays: mg.apply(p, *arrays).numpy())[1], found, 1)
+        finally:
+            mg.set_num_threads(before)
+
+
+def test_loops_refuse_a_struct_they_do_not_know(monkeypatch):
+    monkeypatch.setitem(loops.NUMPY_NAMES, "sin", "frexp")  # two outputs
+    assert loops.loop.__wrapped__("sin", np.dtype(np.float32)) is None

@@ -81,6 +81,46 @@ def test_group_norm_on_odd_sizes(shape, groups):
     assert testing.check_kernel("group_norm_backward", samples=samples)
 
 
+@pytest.mark.parametrize("shape", [
+    (2, 65), (129, 70), (3, 5, 17), (4, 3, 5, 7), (2, 2, 2499), (40, 5, 2), (1, 9, 15), (300, 90), (700, 1),
+])  # fmt: skip
+def test_batch_norm_with_given_moments_on_odd_sizes(shape):
+    line = shape[1:2]
+    samples = [case(shape, line, line, line, line, eps=9.0), case(shape, line, line, eps=9.0)]
+    assert testing.check_kernel("batch_norm_inference", samples=samples)
+    samples = [case(shape, shape, line, line, line), case(shape, shape, line, line)]
+    assert testing.check_kernel("batch_norm_inference_backward", samples=samples, factor=64)
+
+
+@pytest.mark.parametrize("shape", [(40, 6), (5, 6, 40), (4, 6, 7, 9)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm_in_evaluation_against_pytorch(rng, shape, affine):
+    torch = pytest.importorskip("torch")
+    x, g = rng.standard_normal((2, *shape))
+    mean, weight, bias = rng.standard_normal((3, 6))
+    var = rng.random(6) + 0.1
+    found = []
+    for lib, f in ((mg, functional), (torch, torch.nn.functional)):
+        a = lib.tensor(x, requires_grad=True)
+        line = [lib.tensor(v, requires_grad=True) for v in (weight, bias)] if affine else [None, None]
+        y = f.batch_norm(a, lib.tensor(mean), lib.tensor(var), *line, False)
+        y.backward(lib.tensor(g))
+        found.append([t.numpy() for t in (y.detach(), a.grad, *(p.grad for p in line if affine))])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_batch_norm_with_given_moments_to_second_order(rng):
+    x, w, b = (mg.tensor(rng.standard_normal(s)) for s in ((9, 4, 5), 4, 4))
+    mean, var = mg.tensor(rng.standard_normal(4)), mg.tensor(rng.random(4) + 0.5)
+    for inputs, f in (
+        ([x, w, b], lambda x, w, b: F.batch_norm_inference(x, mean, var, w, b)),
+        ([x, mean, var], lambda x, mean, var: F.batch_norm_inference(x, mean, var, w, b)),
+    ):
+        assert testing.gradcheck(f, inputs, directions=2)
+        assert testing.gradgradcheck(f, inputs, directions=2)
+
+
 @pytest.mark.parametrize("shape, ndim", [((130, 1), 1), ((7, 5001), 1), ((3, 41, 9), 2), ((257,), 1), ((70, 33), 1)])
 def test_rms_norm_on_odd_sizes(shape, ndim):
     inner, ones = shape[len(shape) - ndim :], (*shape[: len(shape) - ndim], *[1] * ndim)

@@ -11,7 +11,7 @@ from minigrad import nn, optim
 from minigrad.errors import GradError
 
 KERNEL = pytest.importorskip("minigrad.kernels.cpu.optim")
-SHAPES = [(37, 41), (), (1,), (0, 3), (9, 5, 7, 3), (40_003,), (128,)]
+SHAPES = [(37, 41), (), (1,), (0, 3), (9, 5, 7, 3), (80_003,), (128,)]
 OPTIONS = [
     (optim.SGD, {}),
     (optim.SGD, {"weight_decay": 0.1, "maximize": True}),
@@ -189,7 +189,7 @@ def test_replaced_arrays_are_seen(cls, options):
 
 
 def test_second_threads():
-    values = numbers([(200, 30), (30_000,)], np.float32, 5)
+    values = numbers([(200, 30), (80_000,)], np.float32, 5)
     reference, found = trained("numpy", optim.Adam, {}, values), []
     threads = [
         threading.Thread(target=lambda: found.append(trained("numba", optim.Adam, {}, values))) for _ in range(4)

@@ -145,3 +145,70 @@ def test_shapes_that_do_not_fit():
         bad = [mg.tensor(wrong if i == k else a) for i, a in enumerate(args)]
         with pytest.raises(mg.errors.ShapeError, match="lstm_sequence:"):
             F.lstm_sequence(*bad)
+
+
+# ---- one step --------------------------------------------------------------------------------------------------------
+GATES = {"lstm": (4, 5), "gru": (3, 4)}  # of x, and of what is saved
+
+
+def step(kind, b, h, dtype, layout=np.array):
+    """(outputs, gradients) of the kernels and of the reference for one step."""
+    many, wide = GATES[kind]
+    rng = np.random.default_rng(7)
+    normal = lambda *shape: layout(rng.standard_normal(shape).astype(dtype))
+    args, dys = [normal(b, many * h), normal(b, many * h), normal(b, h)], [normal(b, h), normal(b, h)]
+    saved, found = None, []
+    for f in (KERNEL, REFERENCE):
+        outs = getattr(f, f"{kind}_gates")(*args)
+        saved = outs[-1] if saved is None else saved
+        assert saved.shape == (b, wide * h)
+        found.append((outs, getattr(f, f"{kind}_gates_backward")(*dys[: len(outs) - 1], args[2], layout(saved))))
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", GATES)
+def test_a_step_is_the_reference(kind, dtype):
+    for layout in (np.array, testing.strided, testing.frozen):
+        for b, h in ((1, 90), (70, 33), (130, 64), (300, 1), (0, 5)):
+            ours, theirs = step(kind, b, h, dtype, layout)
+            close(ours[0], theirs[0], dtype)
+            close(ours[1], theirs[1], dtype)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_cells_are_pytorch(kind):
+    """Outputs and gradients of a cell of PyTorch with the same weights."""
+    torch = pytest.importorskip("torch")
+    theirs = getattr(torch.nn, f"{kind}Cell")(6, 20)
+    ours = getattr(nn, f"{kind}Cell")(6, 20)
+    ours.load_state_dict({k: mg.tensor(v.detach().numpy()) for k, v in theirs.state_dict().items()})
+    rng = np.random.default_rng(5)
+    arrays = [rng.standard_normal((40, n)).astype(np.float32) for n in (6, 20, 20)]
+    found = []
+    for library, cell in ((mg, ours), (torch, theirs)):
+        x, h, c = (library.tensor(a) for a in arrays)
+        for t in (x, h, c):
+            t.requires_grad_()
+        out = cell(x, (h, c) if kind == "LSTM" else h)
+        outs = out if kind == "LSTM" else (out,)
+        sum((y * y).sum() * (k + 1) for k, y in enumerate(outs)).backward()
+        leaves = [x, h, *[c] * (kind == "LSTM"), *cell.parameters()]
+        found.append([a.detach().numpy() for a in (*outs, *(t.grad for t in leaves))])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * np.abs(b).max())
+
+
+def test_an_edited_state_is_no_part_of_what_the_step_saved():
+    """c' may be overwritten after the step: the gradient does not read it."""
+    cell = nn.LSTMCell(3, 70).double()
+    x = mg.tensor(np.ones((5, 3)), requires_grad=True)
+    found = []
+    for edit in (False, True):
+        h, c = cell(x)
+        loss = h.sum()
+        if edit:
+            c.mul_(0.0)
+        (g,) = grad(loss, x)
+        found.append(g.numpy())
+    np.testing.assert_array_equal(*found)

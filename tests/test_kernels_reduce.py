@@ -41,6 +41,32 @@ def test_one_odd_number_anywhere(name, value):
     np.testing.assert_array_equal(getattr(F, name)(x, axis=-1), np.full(600, value, np.float32))
 
 
+@pytest.mark.parametrize("shape, axis", [
+    ((500, 17), 1), ((3, 5001), (1,)), ((400, 400), None), ((3, 40_001), -1), ((31, 3, 5, 33), (2, 3)),
+])  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_share_their_gradient(shape, axis, dtype):
+    rng = np.random.default_rng(6)
+    x = rng.integers(-3, 4, shape).astype(dtype)  # many are equal
+    x.reshape(-1)[5], x.reshape(-1)[-3] = np.nan, np.inf
+    y = REFERENCE.max(x, axis=axis)
+    g = np.asarray(rng.standard_normal(y.shape), dtype)
+    got, expected = (f.extreme_backward(g, x, np.asarray(y), axis=axis) for f in (F, REFERENCE))
+    np.testing.assert_allclose(got, expected, rtol=4 * np.finfo(dtype).eps)
+    assert testing.check_kernel("extreme_backward", samples=[case(y.shape, shape, y.shape, axis=axis)])
+
+
+@pytest.mark.parametrize("name", ["amax", "amin"])
+def test_gradients_of_extremes_against_pytorch(name):
+    torch = pytest.importorskip("torch")
+    values = np.random.default_rng(7).integers(0, 9, (300, 70)).astype(np.float32)
+    for axis in (-1, (0, 1)):
+        a, b = mg.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+        getattr(mg, name)(a, axis).sum().backward()
+        getattr(torch, name)(b, axis).sum().backward()
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-6)
+
+
 def test_largest_of_opposite_infinities():
     x = np.zeros((300, 64), np.float32)
     x[:, 3], x[:, 40] = np.inf, -np.inf

@@ -267,6 +267,19 @@ def test_sequential():
         plain[5]
     with pytest.raises(DTypeError, match="parts must be modules"):
         nn.Sequential(a, abs)
+    with pytest.raises(DTypeError, match="parts must be modules"):
+        plain[0] = abs
+    twice = nn.Sequential(b, a) * 2
+    assert list(twice) == [b, a, b, a] == list(2 * nn.Sequential(b, a)) and len(list(twice.parameters())) == 2
+    twice *= 2
+    twice += nn.Sequential(c)
+    assert len(twice) == 9 and list(twice)[-1] is c and next(reversed(twice)) is c
+    with pytest.raises(ArgumentError, match="1 or more"):
+        twice * 0
+    with pytest.raises(IndexRangeError):
+        plain.insert(5, b)
+    with pytest.raises(DTypeError, match="iterable of modules"):
+        plain.extend(3)
 
 
 def test_module_list_and_dict():
@@ -284,8 +297,18 @@ def test_module_list_and_dict():
     assert isinstance(parts.pop("b"), nn.ReLU) and "b" not in parts
     assert [k for k, _ in parts.items()] == ["a", "c"]
     assert "(a): Linear" in repr(parts)
+    assert [type(m) for m in parts.values()] == [nn.Linear, nn.Tanh] and list(parts.keys()) == ["a", "c"]
+    with pytest.raises(StateError, match="has no 'z'"):
+        parts["z"]
+    with pytest.raises(DTypeError, match="pairs"):
+        parts.update(nn.ReLU())
+    with pytest.raises(ArgumentError, match="taken by a method"):
+        parts["forward"] = nn.ReLU()
     parts.clear()
     assert not len(parts)
+    assert repr(nn.ModuleList([nn.ReLU(), nn.ReLU(), nn.Tanh()])) == (
+        "ModuleList(\n  (0-1): 2 x ReLU()\n  (2): Tanh()\n)"
+    )
 
 
 def test_parameter_list_and_dict():
@@ -296,8 +319,32 @@ def test_parameter_list_and_dict():
     assert all(p.requires_grad for p in values) and "(1): Parameter containing" in repr(values)
     named = nn.ParameterDict({"w": mg.ones(2)})
     assert list(named.state_dict()) == ["w"] and named["w"].requires_grad
-    with pytest.raises(ArgumentError):
-        nn.ParameterList([3])
+    values += [mg.ones(4), "not a tensor"]
+    assert len(values) == 5 and values[-1] == "not a tensor" and "(4): Object of type: str" in repr(values)
+    assert values.pop(1).shape == (3,) and [k for k, _ in values.named_parameters()] == ["0", "1", "2"]
+    assert isinstance(values[:2], nn.ParameterList) and values[:2][1] is values[1]
+    with pytest.raises(IndexRangeError):
+        values[7]
+    with pytest.raises(DTypeError, match="iterable"):
+        values.extend(mg.ones(2))
+    assert named.setdefault("b", mg.zeros(2)) is named["b"] and named.get("c") is None and "b" in named
+    merged = named | nn.ParameterDict({"c": mg.ones(1)})
+    assert list(merged) == ["w", "b", "c"] and merged["w"] is named["w"] and list(reversed(named)) == ["b", "w"]
+    assert merged.popitem()[0] == "c" and list(merged.copy().keys()) == ["w", "b"]
+    named |= {"d": mg.ones(1)}
+    assert list(named.fromkeys(["p", "q"], 0).items()) == [("p", 0), ("q", 0)]
+    del named["d"]
+    with pytest.raises(StateError, match=r"has no 'd'\. It has 'w', 'b'"):
+        named["d"]
+    named.clear()
+    with pytest.raises(StateError, match="empty"):
+        named.popitem()
+    with pytest.raises(ArgumentError, match="keys must be strings"):
+        named[3] = mg.ones(1)
+    with pytest.raises(DTypeError, match="pairs"):
+        named.update([1])
+    twin = pickle.loads(pickle.dumps(copy.deepcopy(merged)))
+    assert list(twin) == ["w", "b"] and twin["w"].requires_grad
 
 
 # ---- hooks -----------------------------------------------------------------------------------------------------------
@@ -371,9 +418,225 @@ def test_backward_hook_without_input_gradient():
         layer(mg.ones(4, 2))  # nothing to watch
 
 
+def test_hooks_that_are_always_called():
+    class Stops(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("stop")
+
+    m, seen = Stops(), []
+    m.register_forward_hook(lambda m, args, y: seen.append("normal"))
+    m.register_forward_hook(lambda m, args, kwargs, y: seen.append((y, kwargs)), with_kwargs=True, always_call=True)
+    with pytest.raises(RuntimeError, match="stop"):
+        m(x=1)
+    assert seen == [(None, {"x": 1})]
+    m.register_forward_hook(lambda m, args, y: 1 / 0, always_call=True)
+    with pytest.raises(RuntimeError, match="stop"), pytest.warns(UserWarning, match="ZeroDivisionError"):
+        m(1)
+    bad = nn.ReLU()
+    bad.register_forward_pre_hook(lambda m, args, kwargs: args, with_kwargs=True)
+    with pytest.raises(ArgumentError, match=r"return \(args, kwargs\)"):
+        bad(mg.ones(2))
+
+
+def test_state_hooks():
+    """Old names in, new names out; a missing key forgiven."""
+    net, seen = Net(), []
+    net.head.register_state_dict_pre_hook(lambda m, prefix, keep_vars: seen.append((prefix, keep_vars)))
+    net.register_state_dict_post_hook(lambda m, state, prefix, meta: state.update({"version": meta["version"]}))
+    state = net.state_dict()
+    assert seen == [("head.", False)] and state.pop("version") == 1
+
+    def rename(m, state, prefix, meta, strict, missing, unexpected, errors):
+        for key in [k for k in state if k.startswith(prefix + "old_")]:
+            state[key.replace("old_", "")] = state.pop(key)
+
+    old = {k.replace("head.", "head.old_"): v.numpy() + 1 for k, v in state.items() if k != "scale"}
+    handle = net.head.register_load_state_dict_pre_hook(rename)
+    with pytest.raises(StateError, match="missing: scale"):
+        net.load_state_dict(old)
+    before = net.head.weight.numpy().copy()
+    net.register_load_state_dict_post_hook(lambda m, keys: keys.missing_keys.clear())
+    assert net.load_state_dict(old) == ([], [])
+    np.testing.assert_array_equal(net.head.weight.numpy(), before + 1)
+    assert "head.old_weight" in old  # the caller's dictionary is his
+    handle.remove()
+    with pytest.raises(StateError, match=r"unexpected: head\.old_weight"):
+        net.load_state_dict(old)
+    net.register_load_state_dict_pre_hook(lambda *args: args[-1].append("no such luck"))
+    with pytest.raises(StateError, match="no such luck"):
+        net.load_state_dict(state)
+
+
+class Counted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+        self.w = nn.Parameter(mg.ones(1))
+
+    def get_extra_state(self):
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state):
+        self.calls = state["calls"]
+
+
+def test_extra_state():
+    model = nn.Sequential(Counted(), nn.ReLU())
+    model[0].calls = 7
+    state = model.state_dict()
+    assert list(state) == ["0.w", "0._extra_state"]
+    other = nn.Sequential(Counted(), nn.ReLU())
+    other.load_state_dict(state)
+    assert other[0].calls == 7
+    with pytest.raises(StateError, match=r"missing: 0\._extra_state"):
+        other.load_state_dict({"0.w": np.ones(1)})
+    with pytest.raises(StateError, match="unexpected: _extra_state"):
+        nn.ReLU().load_state_dict({"_extra_state": 3})
+    with pytest.raises(NotImplementedError):
+        nn.ReLU().get_extra_state()
+
+
+def test_names_keep_their_kind():
+    m = nn.Module()
+    m.a = None
+    m.b = nn.Parameter(mg.ones(1))
+    m.a = nn.Parameter(mg.ones(1))
+    m.register_parameter("c", None)
+    m.d = nn.Parameter(mg.ones(1))
+    m.c = nn.Parameter(mg.ones(1))
+    assert list(m.state_dict()) == ["b", "a", "c", "d"]  # a parameter's place is where it became one
+    m.register_parameter("e", None)
+    for value in (mg.ones(1), 3):
+        with pytest.raises(DTypeError, match="a parameter can only be replaced"):
+            m.e = value
+    m.part = nn.ReLU()
+    with pytest.raises(DTypeError, match="a module can only be replaced"):
+        m.part = 3
+    m.part = None
+    assert not list(m.children())
+    m.part = nn.Parameter(mg.ones(2))  # another kind: a new place
+    assert list(m.state_dict()) == ["b", "a", "c", "d", "part"]
+    m.register_buffer("table", mg.ones(2))
+    m.table = nn.Parameter(mg.ones(2))
+    assert not list(m.buffers()) and "table" in dict(m.named_parameters())
+    m.note = "a word"
+    with pytest.raises(ArgumentError, match="taken by an attribute"):
+        m.register_buffer("note", mg.ones(1))
+    with pytest.raises(AttributeError):
+        getattr(m, "absent")  # noqa: B009
+    assert "table" in dir(m) and "0" not in dir(nn.Sequential(nn.ReLU()))
+    assert nn.Parameter().shape == (0,)
+
+
+def test_prefix_recurse_and_duplicates():
+    a = nn.Linear(2, 2)
+    m = nn.Sequential(a, nn.ReLU(), a)
+    assert [n for n, _ in m.named_parameters("net")] == ["net.0.weight", "net.0.bias"]
+    assert [n for n, _ in m.named_parameters(remove_duplicate=False)] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert [n for n, _ in m.named_modules(prefix="p", remove_duplicate=False)] == ["p", "p.0", "p.1", "p.2"]
+    assert not list(m.named_parameters(recurse=False)) and not list(m.buffers(recurse=False))
+
+
+def test_set_submodule_and_casts():
+    net = Net()
+    net.set_submodule("body.0", nn.Identity())
+    assert isinstance(net.body[0], nn.Identity)
+    with pytest.raises(StateError):
+        net.set_submodule("body.9", nn.ReLU(), strict=True)
+    with pytest.raises(ArgumentError):
+        net.set_submodule("", nn.ReLU())
+    assert Net().type("float64").head.weight.dtype == np.float64
+    with pytest.raises(DTypeError, match="are floats"):
+        Net().type("int64")
+    with pytest.raises(DTypeError, match="half"):
+        Net().bfloat16()
+    weight = net.head.weight
+    assert net.to_empty(device="cpu") is net and net.head.weight is weight
+
+
+def test_freeze_by_path():
+    net = Net().freeze("body.*", "scale")
+    learned = [n for n, p in net.named_parameters() if p.requires_grad]
+    assert learned == ["head.weight", "head.bias"]
+    net.freeze()
+    net.unfreeze("*.bias")
+    assert [n for n, p in net.named_parameters() if p.requires_grad] == ["body.0.bias", "body.1.bias", "head.bias"]
+    with pytest.raises(ArgumentError, match="no parameter at 'body'"):
+        net.freeze("body")
+
+
+def test_train_may_be_overridden():
+    class Fixed(nn.BatchNorm1d):
+        def train(self, mode=True):
+            return super().train(False)
+
+    model = nn.Sequential(Fixed(2), nn.Dropout(0.5)).train()
+    assert [m.training for m in model] == [False, True]
+
+
+def test_tied_parameters_stay_tied():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.double()):
+        assert twin[0].weight is twin[1].weight
+        assert len(list(twin.parameters())) == 3 and len(twin.state_dict()) == 4
+    model.load_state_dict({k: np.ones(v.shape) for k, v in model.state_dict().items()})
+    assert model[0].weight is model[1].weight
+
+
 # ---- errors tell the place -------------------------------------------------------------------------------------------
 def test_error_names_the_layer_by_its_path():
     net = Net()
     with pytest.raises(ShapeError, match="in_features") as error:
         nn.Sequential(net)(mg.ones(2, 5))
     assert error.value.__notes__ == ["in Sequential.0.body.0 = Linear(in_features=4, out_features=3, bias=True)"]
+
+
+def encoder(**options):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, **options)
+    return nn.TransformerEncoder(layer, 2)
+
+
+PLACES = [
+    (lambda: encoder()(mg.ones(2, 5, 8), mask=mg.zeros(4, 4)), ShapeError, "in TransformerEncoder.layers.0.self_attn"),
+    (lambda: encoder()(mg.ones(2, 5, 7)), ShapeError, "in TransformerEncoder.layers.0"),
+    (lambda: nn.Sequential(nn.Flatten(), nn.Linear(4, 2))(mg.ones(2, 3)), ShapeError, "in Sequential.1 = Linear(in_f"),
+    (lambda: nn.Sequential(nn.Embedding(3, 2))(mg.tensor([5])), IndexRangeError, "in Sequential.0 = Embedding(3, 2)"),
+    (lambda: nn.Sequential(nn.Embedding(3, 2))(mg.ones(2)), DTypeError, "in Sequential.0 = Embedding(3, 2)"),
+    (lambda: nn.CrossEntropyLoss()(mg.ones(1, 2), mg.tensor([2])), IndexRangeError, "in CrossEntropyLoss()"),
+    (lambda: nn.ModuleDict({"a": nn.Conv2d(3, 2, 1)})["a"](mg.ones(1, 4, 5, 5)), ShapeError, "in Conv2d(3, 2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call, kind, words", PLACES)
+def test_errors_name_the_place_once(call, kind, words):
+    with pytest.raises(kind) as error:
+        call()
+    (note,) = error.value.__notes__
+    assert note.startswith(words)
+
+
+def test_any_error_in_forward_names_the_place():
+    """Also what minigrad did not raise, in a module whose repr fails too."""
+
+    class Broken(nn.Module):
+        def forward(self, x):
+            return x.no_such_method()
+
+        def extra_repr(self):
+            return self.absent
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = [Broken()]  # not a part: no path leads to it
+
+        def forward(self, x):
+            return self.inner[0](x)
+
+    with pytest.raises(AttributeError) as error:
+        nn.Sequential(nn.Sequential(Broken()))(mg.ones(1))
+    assert error.value.__notes__ == ["in Sequential.0.0 (Broken)"]
+    with pytest.raises(AttributeError) as error:
+        Outer()(mg.ones(1))
+    assert error.value.__notes__ == ["in Outer.? (Broken)"]

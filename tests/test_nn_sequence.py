@@ -211,6 +211,11 @@ def test_transformer_errors_and_edges():
     with pytest.raises(ArgumentError, match="num_layers"):
         nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 8), 0)
     model = nn.Transformer(8, 2, 1, 1, 8)
+    x = mg.ones(5, 3, 8)
+    with pytest.raises(ShapeError, match=r"attn_mask must have shape \(5, 5\) or \(6, 5, 5\): got \(4, 4\)"):
+        model(x, x, tgt_mask=mg.ones(4, 4))
+    with pytest.raises(DTypeError, match="key_padding_mask must hold truth values"):
+        model(x, x, src_key_padding_mask=mg.ones(3, 5, dtype="int64"))
     with pytest.raises(ShapeError, match="one batch size"):
         model(mg.ones(5, 3, 8), mg.ones(5, 2, 8))
     with pytest.raises(ShapeError, match="tgt must be"):

@@ -1,5 +1,6 @@
 """Optimizers and schedules against NumPy formulas, their errors and their bookkeeping. No PyTorch needed."""
 
+import inspect
 import math
 import warnings
 
@@ -63,23 +64,29 @@ def test_rmsprop():
 @pytest.mark.parametrize("cls", ALL)
 def test_minimises_on_each_backend(cls, backend):
     """Every optimizer finds the minimum of a bowl, and maximize=True climbs its mirror image as far."""
+    options = {"lr": {"Adadelta": 30.0, "Adagrad": 0.5, "RAdam": 0.2, "Adafactor": 0.2}.get(cls.__name__, 0.05)}
+    for name in {"weight_decay"} & set(inspect.signature(cls).parameters):
+        options[name] = 0
     ends = []
-    for sign in (1, -1):
-        p = mg.tensor([3.0, -2.0], requires_grad=True)
-        optimizer = cls(
-            [p], lr={"Adadelta": 30.0, "Adagrad": 0.5, "RAdam": 0.2}.get(cls.__name__, 0.05), maximize=sign < 0
-        )
-        for _ in range(200):
+    for sign in (1, -1) if "maximize" in inspect.signature(cls).parameters else (1,):
+        p = mg.tensor([[3.0, -2.0]], requires_grad=True)
+        optimizer = cls([p], **options, **({"maximize": True} if sign < 0 else {}))
+
+        def closure(p=p, optimizer=optimizer, sign=sign):
             optimizer.zero_grad()
-            ((p - mg.tensor([1.0, 2.0])) ** 2).sum().backward(mg.tensor(float(sign)))
-            optimizer.step()
+            loss = ((p - mg.tensor([1.0, 2.0])) ** 2).sum()
+            loss.backward(mg.tensor(float(sign)))
+            return loss
+
+        for _ in range(200):
+            optimizer.step(closure)
         assert p.dtype == np.float32
         ends.append(p.detach().numpy())
         assert np.abs(p.detach().numpy() - [1, 2]).max() < 0.2
-    np.testing.assert_array_equal(*ends)
+    np.testing.assert_array_equal(ends[0], ends[-1])
 
 
-@pytest.mark.parametrize("cls", ALL)
+@pytest.mark.parametrize("cls", [c for c in ALL if c is not optim.LBFGS])  # calls a closure that writes
 def test_update_is_pure(cls):
     """update() changes none of its arguments: a second call with them gives the same."""
     from minigrad.backend import get_backend
@@ -89,7 +96,7 @@ def test_update_is_pure(cls):
     options = {k: optimizer.param_groups[0][k] for k in optimizer.options}
     state = optimizer.init(F, P, **options)
     p, g = P.copy(), GRADIENTS[0].copy()
-    for array in (p, g, *state.values()):
+    for array in (p, g, *(a for a in state.values() if isinstance(a, np.ndarray))):
         array.flags.writeable = False
     first, second = (optimizer.update(F, p, g, state, **options) for _ in range(2))
     np.testing.assert_array_equal(first[0], second[0])
@@ -100,7 +107,7 @@ def test_update_is_pure(cls):
 def test_closure_and_hooks():
     p, calls = mg.tensor([2.0], requires_grad=True), []
     optimizer = optim.SGD([p], lr=0.1)
-    off = optimizer.register_step_pre_hook(lambda o, args, kwargs: calls.append("before"))
+    before = optimizer.register_step_pre_hook(lambda o, args, kwargs: calls.append("before"))
     optimizer.register_step_post_hook(lambda o, args, kwargs: calls.append("after"))
 
     def closure():
@@ -111,7 +118,7 @@ def test_closure_and_hooks():
 
     with mg.no_grad():  # the closure records all the same
         assert optimizer.step(closure).item() == 4
-    off()
+    before.remove()
     optimizer.step()
     assert calls == ["before", "after", "after"]
     np.testing.assert_allclose(p.detach().numpy(), [2 - 0.4 - 0.4], rtol=1e-6)
@@ -170,7 +177,7 @@ def test_groups_and_names():
     optimizer = optim.SGD(layer.named_parameters(), lr=0.5)
     assert optimizer.param_groups[0]["param_names"] == ["weight", "bias"]
     extra = mg.zeros(1, requires_grad=True)
-    optimizer.add_param_group({"params": extra, "lr": 0.1})
+    optimizer.add_param_group({"params": [("extra", extra)], "lr": 0.1})
     assert [g["lr"] for g in optimizer.param_groups] == [0.5, 0.1]
     assert [g["params"] for g in optimizer.state_dict()["param_groups"]] == [[0, 1], [2]]
     text = repr(optimizer)
@@ -202,11 +209,16 @@ def test_bad_states():
     p = mg.tensor(P, requires_grad=True)
     optimizer = optim.Adam([p])
     state = optimizer.state_dict()
+    full = {"step": 1, "exp_avg": np.zeros((3, 2)), "exp_avg_sq": np.zeros((3, 2))}
     for change, words in (
         (lambda s: s.pop("state"), "missing keys: state"),
         (lambda s: s["param_groups"][0]["params"].append(1), "as many parameters"),
         (lambda s: s["state"].update({7: {}}), "which no group names"),
-        (lambda s: s["state"].update({0: {"exp_avg": np.zeros(5)}}), r"exp_avg of parameter 0 must be \(3, 2\)"),
+        (
+            lambda s: s["state"].update({0: {"exp_avg": np.zeros(5)}}),
+            "must have step, exp_avg, exp_avg_sq: got exp_avg",
+        ),
+        (lambda s: s["state"].update({0: dict(full, exp_avg=np.zeros(5))}), r"exp_avg of parameter 0 must be \(3, 2\)"),
     ):
         copy = {
             "state": dict(state["state"]),
@@ -229,7 +241,7 @@ BAD = [
     (lambda: optim.SGD([LEAF, LEAF]), ArgumentError, "given twice"),
     (lambda: optim.SGD([{"params": [LEAF]}, {"params": [LEAF]}]), ArgumentError, "given twice"),
     (lambda: optim.SGD([{"params": {LEAF}}]), DTypeError, "got a set"),
-    (lambda: optim.SGD([LEAF], lr=-1), ArgumentError, "invalid lr: -1"),
+    (lambda: optim.SGD([LEAF], lr=-1), ArgumentError, "invalid lr: must be a number of at least 0: got -1"),
     (lambda: optim.SGD([{"params": [LEAF], "lr": -1}]), ArgumentError, "invalid lr"),
     (lambda: optim.SGD([LEAF], momentum=-0.1), ArgumentError, "invalid momentum"),
     (lambda: optim.SGD([LEAF], nesterov=True), ArgumentError, "nesterov needs momentum"),

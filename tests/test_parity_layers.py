@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these test
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Using padding='same'",  # remarks of PyTorch's own
     "ignore:Initializing zero-element tensors",
+    "ignore:Lazy modules",
 )
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
@@ -41,6 +42,12 @@ def twins(make, dtype):
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict())
     return ours, theirs
+
+
+def settled(layer, *shape):
+    """A lazy layer after its first input, of this shape."""
+    layer(torch.zeros(shape) if isinstance(layer, torch.nn.Module) else mg.zeros(*shape))
+    return layer
 
 
 # name, module, input shapes (or arrays)
@@ -141,6 +148,54 @@ LAYERS = [
     ("softmin", lambda nn: nn.Softmin(dim=0), [(4, 5)]),
     ("logsoftmax", lambda nn: nn.LogSoftmax(dim=-1), [(4, 5)]),
     ("softmax2d", lambda nn: nn.Softmax2d(), [(2, 3, 4, 5)]),
+    ("upsample-nearest", lambda nn: nn.Upsample(scale_factor=2), [(2, 3, 4)]),
+    ("upsample-exact", lambda nn: nn.Upsample(size=(3, 7), mode="nearest-exact"), [(2, 3, 4, 5)]),
+    ("upsample-linear", lambda nn: nn.Upsample(size=7, mode="linear"), [(2, 3, 4)]),
+    ("upsample-bilinear", lambda nn: nn.Upsample(scale_factor=(1.7, 0.6), mode="bilinear"), [(2, 3, 4, 5)]),
+    ("upsample-recompute", lambda nn: nn.Upsample(None, 1.7, "bilinear", None, True), [(2, 3, 4, 5)]),
+    ("upsample-corners", lambda nn: nn.Upsample(size=(7, 1), mode="bilinear", align_corners=True), [(2, 3, 4, 5)]),
+    ("upsample-bicubic", lambda nn: nn.Upsample(size=(3, 9), mode="bicubic"), [(1, 2, 4, 5)]),
+    ("upsample-trilinear", lambda nn: nn.Upsample(scale_factor=1.5, mode="trilinear"), [(1, 2, 3, 4, 2)]),
+    ("upsample-area", lambda nn: nn.Upsample(size=3, mode="area"), [(2, 3, 7)]),
+    ("upsamplingnearest2d", lambda nn: nn.UpsamplingNearest2d(size=(5, 3)), [(2, 3, 4, 4)]),
+    ("upsamplingbilinear2d", lambda nn: nn.UpsamplingBilinear2d(scale_factor=2), [(2, 3, 4, 3)]),
+    ("pixelshuffle", lambda nn: nn.PixelShuffle(2), [(2, 8, 3, 2)]),
+    ("pixelunshuffle", lambda nn: nn.PixelUnshuffle(2), [(2, 4, 6)]),
+    ("channelshuffle", lambda nn: nn.ChannelShuffle(3), [(2, 6, 2, 3)]),
+    ("unfold", lambda nn: nn.Unfold((2, 3), dilation=(2, 1), padding=1, stride=(1, 2)), [(2, 3, 4, 5)]),
+    ("fold", lambda nn: nn.Fold((4, 5), (2, 3), dilation=(2, 1), padding=1, stride=(1, 2)), [(2, 12, 12)]),
+    ("lppool1d", lambda nn: nn.LPPool1d(4, 3, stride=2, ceil_mode=True), [(2, 3, 8)]),
+    ("lppool2d", lambda nn: nn.LPPool2d(2, (3, 2)), [(2, 3, 6, 5)]),
+    ("lppool2d-inf", lambda nn: nn.LPPool2d(float("inf"), 2), [(2, 3, 6, 5)]),
+    ("lppool3d", lambda nn: nn.LPPool3d(2, 2, stride=1), [(2, 3, 3, 3, 4)]),
+    ("adaptivemax1d", lambda nn: nn.AdaptiveMaxPool1d(4), [(2, 3, 9)]),
+    ("adaptivemax2d", lambda nn: nn.AdaptiveMaxPool2d((3, None)), [(2, 3, 7, 4)]),
+    ("adaptivemax3d", lambda nn: nn.AdaptiveMaxPool3d((2, 1, 3)), [(2, 3, 4, 5)]),
+    ("constantpad1d", lambda nn: nn.ConstantPad1d((1, -1), 2.5), [(2, 3, 4)]),
+    ("constantpad3d", lambda nn: nn.ConstantPad3d(1, 2.5), [(2, 3, 2, 3)]),
+    ("zeropad2d", lambda nn: nn.ZeroPad2d((1, 2, 0, -1)), [(2, 3, 4, 5)]),
+    ("reflectionpad1d", lambda nn: nn.ReflectionPad1d(2), [(3, 4)]),
+    ("reflectionpad2d", lambda nn: nn.ReflectionPad2d((1, 2, 3, 0)), [(2, 3, 4, 5)]),
+    ("reflectionpad3d", lambda nn: nn.ReflectionPad3d(1), [(2, 2, 2, 3, 4)]),
+    ("replicationpad1d", lambda nn: nn.ReplicationPad1d((2, 5)), [(3, 4)]),
+    ("replicationpad2d", lambda nn: nn.ReplicationPad2d((1, 2, 3, -1)), [(2, 3, 4, 5)]),
+    ("replicationpad3d", lambda nn: nn.ReplicationPad3d(2), [(2, 2, 2, 3, 4)]),
+    ("circularpad1d", lambda nn: nn.CircularPad1d((2, 1)), [(3, 4)]),
+    ("circularpad2d", lambda nn: nn.CircularPad2d((1, 2, 3, -1)), [(2, 3, 4, 5)]),
+    ("circularpad3d", lambda nn: nn.CircularPad3d(2), [(2, 2, 2, 3, 4)]),
+    ("cosinesimilarity", lambda nn: nn.CosineSimilarity(dim=-1), [(4, 5), (4, 5)]),
+    ("pairwisedistance", lambda nn: nn.PairwiseDistance(3.0, keepdim=True), [(4, 5), (4, 5)]),
+    ("lazylinear", lambda nn: settled(nn.LazyLinear(3), 4, 5), [(4, 5)]),
+    ("lazyconv1d", lambda nn: settled(nn.LazyConv1d(4, 3, groups=2), 4, 5), [(2, 4, 5)]),
+    ("lazyconv2d", lambda nn: settled(nn.LazyConv2d(4, 3, padding="same"), 2, 3, 4, 5), [(2, 3, 4, 5)]),
+    ("lazyconv3d", lambda nn: settled(nn.LazyConv3d(2, 2, bias=False), 1, 3, 2, 3, 3), [(1, 3, 2, 3, 3)]),
+    ("lazyconvT1d", lambda nn: settled(nn.LazyConvTranspose1d(4, 3, 2), 3, 5), [(3, 5)]),
+    ("lazyconvT2d", lambda nn: settled(nn.LazyConvTranspose2d(4, 3, 2, 1, 1, 2), 2, 4, 2, 3), [(2, 4, 2, 3)]),
+    ("lazyconvT3d", lambda nn: settled(nn.LazyConvTranspose3d(2, 2), 1, 2, 2, 2, 2), [(1, 2, 2, 2, 2)]),
+    ("lazybatchnorm1d", lambda nn: settled(nn.LazyBatchNorm1d(momentum=0.3), 6, 3), [(6, 3)]),
+    ("lazybatchnorm2d", lambda nn: settled(nn.LazyBatchNorm2d(affine=False), 4, 3, 2, 2), [(4, 3, 2, 2)]),
+    ("lazybatchnorm3d", lambda nn: settled(nn.LazyBatchNorm3d(1e-3), 2, 2, 3, 2, 2), [(2, 2, 3, 2, 2)]),
+    ("lazyinstancenorm2d", lambda nn: settled(nn.LazyInstanceNorm2d(), 2, 3, 4, 2), [(2, 3, 4, 2)]),
     ("sequential", lambda nn: nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2)), [(3, 5)]),
 ]  # fmt: skip
 IDS = [name for name, *_ in LAYERS]
@@ -309,74 +364,7 @@ def test_signature(name):
         assert ours[option] == default, option
 
 
-FUNCTIONS = [
-    "linear",
-    "bilinear",
-    "embedding",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-    "pad",
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "batch_norm",
-    "layer_norm",
-    "rms_norm",
-    "group_norm",
-    "instance_norm",
-    "local_response_norm",
-    "normalize",
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "dropout3d",
-    "alpha_dropout",
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "prelu",
-    "elu",
-    "celu",
-    "selu",
-    "silu",
-    "mish",
-    "softplus",
-    "hardtanh",
-    "hardsigmoid",
-    "hardswish",
-    "softshrink",
-    "hardshrink",
-    "threshold",
-    "glu",
-    "gelu",
-    "softmax",
-    "log_softmax",
-    "softmin",
-    "mse_loss",
-    "l1_loss",
-    "smooth_l1_loss",
-    "huber_loss",
-    "cross_entropy",
-    "nll_loss",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "kl_div",
-    "poisson_nll_loss",
-    "gaussian_nll_loss",
-    "hinge_embedding_loss",
-    "multi_margin_loss",
-    "soft_margin_loss",
-    "margin_ranking_loss",
-    "cosine_embedding_loss",
-    "triplet_margin_loss",
-    "one_hot",
-]
+FUNCTIONS = sorted(n for n in vars(nn.functional) if n[0] != "_" and callable(getattr(torch.nn.functional, n, None)))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -446,3 +434,54 @@ def test_initial_distributions():
 @pytest.mark.parametrize("name", ["linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
 def test_gain(name):
     assert nn.init.calculate_gain(name) == torch.nn.init.calculate_gain(name)
+
+
+# ---- resampling, unpooling, bags -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
+def test_interpolate_at_many_sizes(mode, dtype):
+    """Which element is nearest hangs on the rounding of the position: the same for every length and factor."""
+    smooth = mode.startswith("bi")
+    for n in (1, 2, 5, 7, 13, 30):
+        x = np.random.default_rng(n).standard_normal((1, 1, n, 2)).astype(dtype)
+        how = [{"size": (out, 2)} for out in (1, 3, 6, 10, 14, 49)]
+        how += [{"scale_factor": (f, 1.0)} for f in (1.3, 2.0, 0.7, 3.33) if int(n * f)]
+        how += [{"size": (o, 2), "antialias": True} for o in (1, 3, 6, 14)] * smooth
+        how += [{"size": (o, 2), "align_corners": True} for o in (1, 3, 14)] * smooth
+        for options in how:
+            y = nn.functional.interpolate(mg.tensor(x), mode=mode, **options)
+            close(y, torch.nn.functional.interpolate(torch.tensor(x), mode=mode, **options), dtype, f"{n} {options}")
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_fractional_pooling_and_the_way_back(n):
+    rng = np.random.default_rng(0)
+    x, u = rng.standard_normal((2, 3, *(9, 8, 7)[:n])), rng.random((2, 3, n))
+    made = [
+        getattr(lib, f"FractionalMaxPool{n}d")(2, output_size=4, return_indices=True, _random_samples=tensor(u))
+        for lib, tensor in ((nn, mg.tensor), (torch.nn, torch.tensor))
+    ]
+    (y, at), (ty, tat) = made[0](mg.tensor(x)), made[1](torch.tensor(x))
+    close(y, ty, "float64", "maxima")
+    close(at, tat, "float64", "positions")
+    y, at = getattr(nn, f"MaxPool{n}d")(3, 2, return_indices=True)(mg.tensor(x))
+    size, unpool = x.shape[2:], f"MaxUnpool{n}d"
+    back = getattr(nn, unpool)(3, 2)(y, at, size)
+    tback = getattr(torch.nn, unpool)(3, 2)(torch.tensor(y.numpy()), torch.tensor(at.numpy()), size)
+    assert back.shape == tback.shape
+    np.testing.assert_array_equal(back.numpy() != 0, tback.numpy() != 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "sum", "padding_idx": -1}, {"mode": "max"}, {"max_norm": 0.5}])
+def test_embedding_bag(options):
+    ours, theirs = twins(lambda nn: nn.EmbeddingBag(6, 3, **options), "float64")
+    assert repr(ours) == repr(theirs)
+    tokens, starts = np.array([0, 5, 2, 2, 1, 5, 3]), np.array([0, 3, 3, 5])
+    y, ty = ours(mg.tensor(tokens), mg.tensor(starts)), theirs(torch.tensor(tokens), torch.tensor(starts))
+    close(y, ty, "float64", "output")
+    g = np.random.default_rng(0).standard_normal(y.shape)
+    y.backward(mg.tensor(g))
+    ty.backward(torch.tensor(g))
+    close(ours.weight.grad, theirs.weight.grad, "float64", "gradient")

@@ -7,6 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.errors import ShapeError
 from minigrad.gradients import grad
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
@@ -166,6 +167,33 @@ def test_multihead_attention(options, masks, need_weights, dtype="float64"):
         return module(*xs, key_padding_mask=kinds[0], attn_mask=kinds[1], need_weights=need_weights)
 
     compare(ours, theirs, [array(s, dtype, i) for i, s in enumerate(shapes)], dtype, call)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_multi_head_attention_forward(need_weights):
+    """The function, with key and value already mapped and cut into heads."""
+    ours = [p for p in inspect.signature(NF.multi_head_attention_forward).parameters.values() if p.kind < 3]
+    theirs = inspect.signature(TF.multi_head_attention_forward).parameters.values()
+    assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs]
+    shapes = [
+        (T, B, E),
+        (S, B, E),
+        (S, B, E),
+        (3 * E, E),
+        (3 * E,),
+        (E, E),
+        (E,),
+        (B * H, S, E // H),
+        (B * H, S, E // H),
+    ]
+
+    def call(F, q, k, v, w, b, out, out_b, static_k, static_v):
+        options = {"static_k": static_k, "static_v": static_v, "need_weights": need_weights}
+        return F.multi_head_attention_forward(q, k, v, E, H, w, b, None, None, True, 0.0, out, out_b, **options)
+
+    compare(NF, TF, [array(s, "float64", i) for i, s in enumerate(shapes)], "float64", call, order=1 + need_weights)
+    with pytest.raises(ShapeError, match=r"static_k must be \(6, S, 4\)"):
+        call(NF, *(mg.tensor(array(s, "float64")) for s in shapes[:7]), mg.ones(5, S, 4), None)
 
 
 @DTYPES
@@ -372,8 +400,8 @@ NAMES = [
 
 
 def options(function):
-    """Names and defaults; a function as default counts by its name."""
-    parameters = list(inspect.signature(function).parameters.values())[1:]
+    """Names and defaults, without those that are keywords alone; a function as default counts by its name."""
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.KEYWORD_ONLY][1:]
     return [(p.name, getattr(p.default, "__name__", p.default)) for p in parameters]
 
 

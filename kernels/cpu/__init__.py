@@ -16,17 +16,22 @@ KERNELS = {
     "softmax": ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "logsumexp"),
     "attention": ("attention", "attention_backward"),
     "cross_entropy": ("cross_entropy", "cross_entropy_backward"),
-    "reduce": ("sum", "sum_to", "mean", "max", "min"),
-    "embedding": ("getitem", "scatter"),
+    "reduce": ("sum", "sum_to", "mean", "max", "min", "extreme_backward"),
+    "embedding": ("getitem", "scatter", "take_along_axis", "add_along_axis"),
     "norm": (
         *("layer_norm", "layer_norm_backward", "batch_norm", "batch_norm_backward"),
         *("group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"),
+        *("batch_norm_inference", "batch_norm_inference_backward"),
     ),
     "elementwise": ("copy",),
-    "pool": ("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),
+    "pool": (
+        *("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),
+        *("adaptive_avg_pool", "adaptive_avg_pool_backward"),
+    ),
     "recurrent": (
         *("lstm_sequence", "lstm_sequence_backward", "gru_sequence", "gru_sequence_backward"),
         *("rnn_sequence", "rnn_sequence_backward"),
+        *("lstm_gates", "lstm_gates_backward", "gru_gates", "gru_gates_backward"),
     ),
 }
 
@@ -38,7 +43,7 @@ def fetch(module: str, name: str):
 
 def modules() -> list:
     """All modules with kernels, imported, and Numba with them."""
-    return [import_module(f"{__name__}.{module}") for module in (*KERNELS, "optim")]
+    return [import_module(f"{__name__}.{module}") for module in (*KERNELS, "loops", "optim")]
 
 
 for module, names in KERNELS.items():
@@ -46,4 +51,7 @@ for module, names in KERNELS.items():
         lazy_kernel(name, backend="numba", when=getattr(when, f"{name}_when"), load=partial(fetch, module, name))
 for name, admits in when.generated(PRIMITIVES).items():
     load = lambda name=name: fetch("elementwise", "elementwise")(name)
+    lazy_kernel(name, backend="numba", when=admits, load=load)
+for name, admits in when.looped(PRIMITIVES).items():
+    load = lambda name=name: fetch("loops", "on_all_threads")(name)
     lazy_kernel(name, backend="numba", when=admits, load=load)

@@ -24,7 +24,7 @@ from .tiles import LONGEST_TILE, VECTORS, lanes, multiply_block, transpose_block
 
 PLACES = 240  # places in a block, a multiple of every tile height: with 64 channels a block of y is 60 KiB
 DEPTH = 1024  # taps in one go: 1024 rows of 64 weights are 256 KiB, which the second-level cache holds
-_NUMBERS = 25
+_NUMBERS = 24
 PARALLEL_FROM = 400_000  # multiplications
 FORWARD, WEIGHT = 0, 1  # what `_blocks` computes
 
@@ -53,20 +53,21 @@ def _fill_places(table, first, count, sizes, steps):
 def _blocks(zero):
     """One part of a convolution: FORWARD, other = x * matrix, or WEIGHT, matrix[part] += x * other.
 
-    x: (B, ., H, W), of which `channels` from `channel` on; matrix: (taps, O); other: (B, ., ...), O channels from
-    `out_channel` on. taps: offsets in the padded image, kernel row by kernel row, tap_rows[kh] the row of the first.
+    x: (B, G * channels, H, W); matrix: (G, taps, O), one more axis before for WEIGHT; other: (B, G * O, ...). taps:
+    offsets in the padded image of a group, kernel row by kernel row, tap_rows[kh] the row of the first.
     """
     kind, size = type(zero), zero.itemsize
 
     def work(x_base, matrix_base, other_base, numbers, part, parts):
         given = carray(pointer(numbers), (_NUMBERS,), np.int64)
-        job, channel, channels, height = given[0], given[1], given[2], given[3]
-        width, top, left, out_channel = given[4], given[5], given[6], given[7]
-        rows, columns, row_stride, column_stride = given[8], given[9], given[10], given[11]
-        taps, depth, out_channels = given[12], given[13], given[14]
-        x = carray(pointer(x_base), (given[15], given[16], given[17], given[18]), kind)
-        other_channels, tap_rows = given[20], carray(pointer(given[23]), (given[24],), np.int64)
-        matrix_base += size * (part * depth * out_channels if job == WEIGHT else 0)  # every part sums into its own
+        job, groups, channels, height = given[0], given[1], given[2], given[3]
+        width, top, left, rows = given[4], given[5], given[6], given[7]
+        columns, row_stride, column_stride = given[8], given[9], given[10]
+        taps, depth, out_channels = given[11], given[12], given[13]
+        x = carray(pointer(x_base), (given[14], given[15], given[16], given[17]), kind)
+        other_channels, tap_rows = given[19], carray(pointer(given[22]), (given[23],), np.int64)
+        matrices = matrix_base  # every part of WEIGHT sums into its own
+        matrices += size * (part * groups * depth * out_channels if job == WEIGHT else 0)
         batch, plane, places_in_image = x.shape[0], height * width, rows * columns
         row_depth = depth // tap_rows.size
         panel = VECTORS * lanes(zero)
@@ -75,19 +76,22 @@ def _blocks(zero):
         # Small images share a block, large ones are cut into blocks.
         images = min(batch, max(1, PLACES // places_in_image))
         blocks = (images * places_in_image + PLACES - 1) // PLACES
-        units = (batch + images - 1) // images * blocks
+        units = (batch + images - 1) // images * blocks  # of a group
         padded = np.zeros((0 if in_place else images) * channels * plane, kind)
         table = np.empty(PLACES + LONGEST_TILE, np.int64)
         tile = np.empty(PLACES * out_channels, kind)  # (places, O), a block of `other` with its channels last
         base, loaded = padded.ctypes.data, -1
-        for unit in range(units * part // parts, units * (part + 1) // parts):
+        for number in range(groups * units * part // parts, groups * units * (part + 1) // parts):
+            group, unit = number // units, number % units
+            channel, out_channel = group * channels, group * out_channels
+            matrix_base = matrices + size * group * depth * out_channels
             first, start = unit // blocks * images, unit % blocks * PLACES
             held = min(images, batch - first)
             count = min(PLACES, held * places_in_image - start)
             if in_place:
                 base = x_base + size * (first * image_step + channel * plane)
-            elif loaded != first:
-                loaded = first
+            elif loaded != number // blocks:
+                loaded = number // blocks
                 for i in range(held * channels):
                     source = x[first + i // channels, channel + i % channels]
                     for r in range(source.shape[0]):
@@ -176,43 +180,45 @@ def _blocks(zero):
 
 
 def _run(job, x, matrix, other, taps, geometry):
-    """`_blocks` on all threads; matrix: (1, taps, O), or (parts, taps, O) for the sums of a WEIGHT."""
+    """`_blocks` on all threads; matrix: (1, G, taps, O), or (parts, G, taps, O) for the sums of a WEIGHT."""
     offsets, tap_rows = taps
-    numbers = (job, *geometry, offsets.ctypes.data, *matrix.shape[1:], *x.shape, *other.shape)
+    numbers = (job, *geometry, offsets.ctypes.data, *matrix.shape[2:], *x.shape, *other.shape)
     numbers += (tap_rows.ctypes.data, tap_rows.size)
-    work = x.shape[0] * geometry[7] * geometry[8] * matrix.shape[1] * matrix.shape[2]  # multiplications
+    work = other.size * matrix.shape[2]  # multiplications
     parts = matrix.shape[0] if job == WEIGHT else None
     run(_blocks(x.dtype), x, matrix, other, numbers, alone=work < PARALLEL_FROM, parts=parts)
 
 
 @jit()
-def _to_matrix(weight, first, count, matrix):
-    """matrix[kh, c, kw, o] = weight[first + o, c, kh, kw]."""
-    kernel_rows, channels, kernel_columns, _ = matrix.shape
+def _to_matrix(weight, matrix):
+    """matrix[group, kh, c, kw, o] = weight[group * O + o, c, kh, kw]."""
+    groups, kernel_rows, channels, kernel_columns, count = matrix.shape
     line = np.empty((count, kernel_rows, channels, kernel_columns), weight.dtype)
-    for o in range(count):
-        for c in range(channels):
-            for i in range(kernel_rows):
-                for j in range(kernel_columns):
-                    line[o, i, c, j] = weight[first + o, c, i, j]
     depth = kernel_rows * channels * kernel_columns
     zero = weight.dtype.type(0)
-    transpose_block(zero, line.ctypes.data, depth, matrix.ctypes.data, count, count, depth)
+    for group in range(groups):
+        for o in range(count):
+            for c in range(channels):
+                for i in range(kernel_rows):
+                    for j in range(kernel_columns):
+                        line[o, i, c, j] = weight[group * count + o, c, i, j]
+        transpose_block(zero, line.ctypes.data, depth, matrix[group].ctypes.data, count, count, depth)
     line[0, 0, 0, 0] = zero  # alive until here: only its address was used
 
 
 @jit()
-def _from_matrices(matrices, dw, first):
-    """dw[first + o, c, kh, kw] = the sum over threads of matrices[thread, kh, c, kw, o]."""
-    threads, kernel_rows, channels, kernel_columns, count = matrices.shape
-    for i in range(kernel_rows):
-        for c in range(channels):
-            for j in range(kernel_columns):
-                for o in range(count):
-                    total = matrices[0, i, c, j, o]
-                    for t in range(1, threads):
-                        total += matrices[t, i, c, j, o]
-                    dw[first + o, c, i, j] = total
+def _from_matrices(matrices, dw):
+    """dw[group * O + o, c, kh, kw] = the sum over threads of matrices[thread, group, kh, c, kw, o]."""
+    threads, groups, kernel_rows, channels, kernel_columns, count = matrices.shape
+    for group in range(groups):
+        for i in range(kernel_rows):
+            for c in range(channels):
+                for j in range(kernel_columns):
+                    for o in range(count):
+                        total = matrices[0, group, i, c, j, o]
+                        for t in range(1, threads):
+                            total += matrices[t, group, i, c, j, o]
+                        dw[group * count + o, c, i, j] = total
 
 
 @functools.lru_cache(maxsize=256)
@@ -232,12 +238,10 @@ def direct(x, weight, y, stride, padding, dilation, groups):
     out, channels, *kernel = weight.shape
     padded = [n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)]
     taps = _taps(*(tuple(range(0, k * d, d)) for k, d in zip(kernel, dilation, strict=True)), channels, *padded)
-    count = out // groups
-    matrix = np.empty((1, kernel[0], channels, kernel[1], count), x.dtype)
-    for group in range(groups):
-        _to_matrix(weight, group * count, count, matrix[0])
-        geometry = (group * channels, channels, *padded, *padding, group * count, *y.shape[2:], *stride)
-        _run(FORWARD, x, matrix.reshape(1, -1, count), y, taps, geometry)
+    matrix = np.empty((groups, kernel[0], channels, kernel[1], out // groups), x.dtype)
+    _to_matrix(weight, matrix)
+    geometry = (groups, channels, *padded, *padding, *y.shape[2:], *stride)
+    _run(FORWARD, x, matrix.reshape(1, groups, -1, out // groups), y, taps, geometry)
 
 
 def direct_weight(x, g, dw, stride, padding, dilation, groups):
@@ -246,8 +250,7 @@ def direct_weight(x, g, dw, stride, padding, dilation, groups):
     padded = [n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)]
     taps = _taps(*(tuple(range(0, k * d, d)) for k, d in zip(kernel, dilation, strict=True)), channels, *padded)
     threads, count = get_num_threads(), out // groups
-    for group in range(groups):
-        matrices = np.zeros((threads, kernel[0], channels, kernel[1], count), x.dtype)
-        geometry = (group * channels, channels, *padded, *padding, group * count, *g.shape[2:], *stride)
-        _run(WEIGHT, x, matrices.reshape(threads, -1, count), g, taps, geometry)
-        _from_matrices(matrices, dw, group * count)
+    matrices = np.zeros((threads, groups, kernel[0], channels, kernel[1], count), x.dtype)
+    geometry = (groups, channels, *padded, *padding, *g.shape[2:], *stride)
+    _run(WEIGHT, x, matrices.reshape(threads, groups, -1, count), g, taps, geometry)
+    _from_matrices(matrices, dw)

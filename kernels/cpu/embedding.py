@@ -1,6 +1,7 @@
-"""Rows of a table by their numbers, and its adjoint, which adds rows up where a number occurs again.
+"""Rows of a table by their numbers, single elements by their number along an axis, and the adjoints of both, which add
+up where a number occurs again.
 
-Every thread adds to rows of its own, in the order of the numbers: the sums do not depend on the threads.
+Every thread adds to rows or columns of its own, in the order of the numbers: the sums do not depend on the threads.
 """
 
 import math
@@ -23,7 +24,7 @@ def _copy(x, y):
 
 
 @register_jitable(error_model="numpy")
-def _add(x, y):
+def _plus(x, y):
     for j in range(x.size):
         y[j] += x[j]
 
@@ -63,7 +64,7 @@ def _scatter(zero):
         for i in range(n):
             row = index[i] + size if index[i] < 0 else index[i]
             if low <= row < high:
-                _add(v[i], table[row])
+                _plus(v[i], table[row])
             elif not 0 <= row < size:
                 carray(pointer(given[3]), (1,), np.int64)[0] = 1
 
@@ -92,3 +93,142 @@ def scatter(v, index, *, key, shape):
     """Zeros of `shape` (N, ...) with v[...] added to row index[...]. v: (*index.shape, ...)."""
     v = v if v.flags.carray else v.copy()
     return _run(_scatter, "scatter", v, index, np.empty(shape, v.dtype), shape[0], math.prod(shape[1:]), PARTS)
+
+
+# ---- along an axis ---------------------------------------------------------------------------------------------------
+# x is (O, S, I) with the axis in the middle, the indices are (O, N, I). One unit of work is some columns of one of the
+# O: where lines far apart would be met again and again, these columns stand packed in a buffer that fits the cache.
+BUFFER = 32_768  # elements
+LEAST_COLUMNS, MOST_COLUMNS = 16, 128
+
+
+@register_jitable(error_model="numpy")
+def _positive(i, size):
+    """The index counted from the front."""
+    return i + size if i < 0 else i
+
+
+@register_jitable(error_model="numpy")
+def _wrong(i, size):
+    """Negative if i is not from 0 to size - 1; to be joined by |."""
+    return i | (size - 1 - i)
+
+
+@register_jitable(error_model="numpy")
+def _inside(i, size):
+    """i, or the nearest place that is there. Unsigned, so that no code looks for negative indices again."""
+    return np.uint64(min(max(i, 0), size - 1))
+
+
+@compiled
+def _take(zero):
+    """a: x (O, S, I); c: y (O, N, I). numbers: O, S, N, I, columns a unit, the addresses of the indices, int64, and of
+    an int64, 1 if one is wrong."""
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (7,), np.int64)
+        outer, size, n, inner, width = given[0], given[1], given[2], given[3], given[4]
+        x, y = carray(pointer(a_base), (outer * size, inner), kind), carray(pointer(c_base), (outer * n, inner), kind)
+        index = carray(pointer(given[5]), (outer * n, inner), np.int64)
+        blocks = (inner + width - 1) // width
+        units, wrong = outer * blocks, np.int64(0)
+        packed = width < inner and 2 * n > size
+        buffer = np.empty((size, width) if packed else (1, 1), kind)
+        for unit in range(units * part // parts, units * (part + 1) // parts):
+            o, k = unit // blocks, unit % blocks * width
+            m = min(width, inner - k)
+            if inner == 1:
+                line = carray(pointer(a_base + buffer.itemsize * o * size), (size,), kind)
+                out = carray(pointer(c_base + buffer.itemsize * o * n), (n,), kind)
+                at = carray(pointer(given[5] + 8 * o * n), (n,), np.int64)
+                for j in range(n):
+                    i = _positive(at[j], size)
+                    wrong |= _wrong(i, size)
+                    out[j] = line[_inside(i, size)]
+                continue
+            if packed:
+                for r in range(size):
+                    _copy(x[o * size + r, k : k + m], buffer[r, :m])
+            for j in range(o * n, (o + 1) * n):
+                out, at = y[j, k : k + m], index[j, k : k + m]
+                for c in range(m):
+                    i = _positive(at[c], size)
+                    wrong |= _wrong(i, size)
+                    i = _inside(i, size)
+                    out[c] = buffer[i, np.uint64(c)] if packed else x[np.uint64(o * size) + i, np.uint64(k + c)]
+        if wrong < 0:
+            carray(pointer(given[6]), (1,), np.int64)[0] = 1
+
+    return work
+
+
+@compiled
+def _add(zero):
+    """a: v (O, N, I); c: y (O, S, I), set to the sums. numbers: as for _take."""
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (7,), np.int64)
+        outer, size, n, inner, width = given[0], given[1], given[2], given[3], given[4]
+        v, y = carray(pointer(a_base), (outer * n, inner), kind), carray(pointer(c_base), (outer * size, inner), kind)
+        index = carray(pointer(given[5]), (outer * n, inner), np.int64)
+        blocks = (inner + width - 1) // width
+        units, wrong = outer * blocks, np.int64(0)
+        packed = width < inner
+        buffer = np.empty((size, width) if packed else (1, 1), kind)
+        for unit in range(units * part // parts, units * (part + 1) // parts):
+            o, k = unit // blocks, unit % blocks * width
+            m = min(width, inner - k)
+            sums = buffer if packed else y[o * size : (o + 1) * size]
+            sums[:] = zero
+            if inner == 1:
+                line = carray(pointer(c_base + buffer.itemsize * o * size), (size,), kind)
+                more = carray(pointer(a_base + buffer.itemsize * o * n), (n,), kind)
+                at = carray(pointer(given[5] + 8 * o * n), (n,), np.int64)
+                for j in range(n):
+                    i = _positive(at[j], size)
+                    wrong |= _wrong(i, size)
+                    line[_inside(i, size)] += more[j]
+                continue
+            for j in range(o * n, (o + 1) * n):
+                more, at = v[j, k : k + m], index[j, k : k + m]
+                for c in range(m):
+                    i = _positive(at[c], size)
+                    wrong |= _wrong(i, size)
+                    sums[_inside(i, size), np.uint64(c)] += more[c]
+            if packed:
+                for r in range(size):
+                    _copy(buffer[r, :m], y[o * size + r, k : k + m])
+        if wrong < 0:
+            carray(pointer(given[6]), (1,), np.int64)[0] = 1
+
+    return work
+
+
+def _along(worker, op, a, indices, y, axis, size):
+    """One of the workers on a, for indices along this axis of so many places; IndexRangeError as _run."""
+    indices = np.ascontiguousarray(indices, np.int64)
+    axis, shape = axis % indices.ndim, indices.shape
+    outer, inner, wrong = math.prod(shape[:axis]), math.prod(shape[axis + 1 :]), np.zeros(1, np.int64)
+    width = min(inner, max(LEAST_COLUMNS, min(MOST_COLUMNS, BUFFER // size)))
+    numbers = (outer, size, shape[axis], inner, width, indices.ctypes.data, wrong.ctypes.data)
+    run(worker(a.dtype), a, a, y, numbers, alone=max(a.size, y.size) < PARALLEL_FROM, parts=2 * PARTS)
+    if wrong[0]:
+        raise IndexRangeError(
+            f"{op}: indices must be from {-size} to {size - 1}: got {indices.min()} to {indices.max()}."
+        )
+    return y
+
+
+def take_along_axis(x, indices, *, axis=-1):
+    """y[o, j, i] = x[o, indices[o, j, i], i], the axis in the middle. x: contiguous."""
+    return _along(_take, "take_along_axis", x, indices, np.empty(indices.shape, x.dtype), axis, x.shape[axis])
+
+
+def add_along_axis(v, indices, *, axis, size):
+    """Zeros with v[o, j, i] added at [o, indices[o, j, i], i]. y: as v with length `size` along the axis."""
+    v = v if v.flags.carray else v.copy()
+    shape = list(v.shape)
+    shape[axis] = size
+    return _along(_add, "add_along_axis", v, indices, np.empty(shape, v.dtype), axis, size)

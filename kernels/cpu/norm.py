@@ -5,6 +5,7 @@ The variance is taken about the mean itself, never as mean(x**2) - mean**2. Sums
 that do not depend on the number of threads.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from numba import carray
 from numba.extending import register_jitable
 
 from .threads import compiled, pointer, run
+from .tiles import item_size
 from .vectormath import float_of
 from .vectors import first, lanes, load, splat, store, total
 
@@ -26,9 +28,10 @@ _row = register_jitable(error_model="numpy", fastmath={"contract"})
 _jit = register_jitable(error_model="numpy")
 
 
+@functools.lru_cache(maxsize=64)
 def _bits(number):
     """A float as the int64 that `float_of` reads again."""
-    return np.float64(number).view(np.int64)
+    return int(np.float64(number).view(np.int64))
 
 
 @_row_sum
@@ -64,96 +67,119 @@ def _mean_and_squares(x):
 # normalisation has G = S = 1, instance normalisation K = 1. `centred` is false for the root mean square, of mean 0.
 @_jit
 def _moments(zero, size, x, n, centred):
-    """The mean of n numbers (0 if not centred), and the sum of (x - mean)**2."""
-    width, mean, squares = lanes(zero), zero, splat(zero, zero)
-    if centred:
-        sums = splat(zero, zero)
+    """The mean of n numbers (0 if not centred), and the sum of (x - mean)**2, in four sums side by side."""
+    width, mean, squares = lanes(zero), zero, zero
+    step = size * width
+    for turn in range(0 if centred else 1, 2):
+        whole = zero
         for start in range(0, n, SPAN):
-            part = splat(zero, zero)
-            for j in range(start, min(n, start + SPAN), width):
-                part = part + load(zero, x + size * j, first(zero, n - j), zero)
-            sums = sums + part
-        mean = total(sums) / type(zero)(n)
-    for start in range(0, n, SPAN):
-        part = splat(zero, zero)
-        for j in range(start, min(n, start + SPAN), width):
-            away = load(zero, x + size * j, first(zero, n - j), mean) - mean
-            part = part + away * away
-        squares = squares + part
-    return mean, total(squares)
+            a = b = c = d = splat(zero, zero)
+            at, left = x + size * start, min(n - start, SPAN)
+            while left >= 4 * width:
+                p, q = load(zero, at) - mean, load(zero, at + step) - mean
+                r, s = load(zero, at + 2 * step) - mean, load(zero, at + 3 * step) - mean
+                if turn:
+                    p, q, r, s = p * p, q * q, r * r, s * s
+                a, b, c, d = a + p, b + q, c + r, d + s
+                at, left = at + 4 * step, left - 4 * width
+            while left > 0:
+                p = load(zero, at, first(zero, left), mean) - mean
+                a, b = b + (p * p if turn else p), a
+                at, left = at + step, left - width
+            whole += total((a + b) + (c + d))
+        if turn:
+            squares = whole
+        else:
+            mean = whole / type(zero)(n)
+    return mean, squares
 
 
 @compiled
 def _normalized(zero):
-    """a: x (N, G, K, S); b: weight (G K,); c: y. numbers: N, G, K, S, centred, bits of eps, the addresses of bias
-    (G K,), and of mean and rstd (N G,)."""
+    """a: x (N, G, K, S); b: weight and bias (2, G K), then mean and rstd (2, N G), written; c: y. numbers: N, G, K, S,
+    centred, bits of eps."""
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, part, parts):
-        given = carray(pointer(numbers), (9,), np.int64)
+        given = carray(pointer(numbers), (6,), np.int64)
         groups, channels, length, centred = given[1], given[2], given[3], given[4]
-        lines, n, width = given[0] * groups, channels * length, lanes(zero)
-        eps, bias_base = kind(float_of(given[5])), given[6]
-        weight = carray(pointer(b_base), (groups * channels,), kind)
-        bias = carray(pointer(bias_base), (groups * channels,), kind)
-        means, rstds = carray(pointer(given[7]), (lines,), kind), carray(pointer(given[8]), (lines,), kind)
-        size = means.itemsize
-        for line in range(lines * part // parts, lines * (part + 1) // parts):
-            x, y, channel = a_base + size * line * n, c_base + size * line * n, line % groups * channels
+        lines, n, width, size = given[0] * groups, channels * length, lanes(zero), item_size(zero)
+        eps, inverse, row = kind(float_of(given[5])), kind(1) / kind(n), size * groups * channels
+        line_of = carray(pointer(b_base), (2, groups * channels), kind)
+        moments = carray(pointer(b_base + 2 * row), (2, lines), kind)
+        low, high = lines * part // parts, lines * (part + 1) // parts
+        channel = low % groups * channels
+        for line in range(low, high):
+            x, y = a_base + size * line * n, c_base + size * line * n
             mean, squares = _moments(zero, size, x, n, centred)
-            rstd = kind(1) / kind(math.sqrt(squares / kind(n) + eps))
-            means[line], rstds[line] = mean, rstd
+            rstd = kind(1) / kind(math.sqrt(squares * inverse + eps))
+            moments[0, line], moments[1, line] = mean, rstd
             if length == 1:
-                for j in range(0, n, width):
-                    keep = first(zero, n - j)
+                weights, j = b_base + size * channel, 0
+                while j + width <= n:
+                    hat, at = (load(zero, x + size * j) - mean) * rstd, weights + size * j
+                    store(hat * load(zero, at) + load(zero, at + row), y + size * j)
+                    j += width
+                if j < n:
+                    keep, at = first(zero, n - j), weights + size * j
                     hat = (load(zero, x + size * j, keep, zero) - mean) * rstd
-                    hat = hat * load(zero, b_base + size * (channel + j), keep, zero)
-                    store(hat + load(zero, bias_base + size * (channel + j), keep, zero), y + size * j, keep)
-                continue
-            for c in range(channels):
-                scale, shift, at = weight[channel + c] * rstd, bias[channel + c], size * c * length
-                for j in range(0, length, width):
+                    store(hat * load(zero, at, keep, zero) + load(zero, at + row, keep, zero), y + size * j, keep)
+            else:
+                for c in range(channel, channel + channels):
+                    scale, shift, j = line_of[0, c] * rstd, line_of[1, c], 0
+                    while j + width <= length:
+                        store((load(zero, x + size * j) - mean) * scale + shift, y + size * j)
+                        j += width
                     keep = first(zero, length - j)
-                    away = load(zero, x + at + size * j, keep, zero) - mean
-                    store(away * scale + shift, y + at + size * j, keep)
+                    store((load(zero, x + size * j, keep, zero) - mean) * scale + shift, y + size * j, keep)
+                    x, y = x + size * length, y + size * length
+            channel = channel + channels if channel + channels < groups * channels else 0
 
     return work
 
 
 @compiled
 def _normalized_backward(zero):
-    """a: x (N, G, K, S); b: g, like x; c: dx. numbers: N, G, K, S, centred, the number of blocks, the addresses of mean
-    and rstd (N G,), of weight (G K,), and of dweight and dbias of each block (blocks, 2, G K)."""
+    """a: x (N, G, K, S); b: g, like x; c: dx. numbers: N, G, K, S, centred, the number of blocks, the address of weight
+    (G K,), mean and rstd (2, N G), and dweight and dbias of each block (blocks, 2, G K)."""
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, part, parts):
-        given = carray(pointer(numbers), (10,), np.int64)
+        given = carray(pointer(numbers), (7,), np.int64)
         groups, channels, length, centred, blocks = given[1], given[2], given[3], given[4], given[5]
         lines, n, width, whole = given[0] * groups, channels * length, lanes(zero), groups * channels
-        means, rstds = carray(pointer(given[6]), (lines,), kind), carray(pointer(given[7]), (lines,), kind)
-        weight, partial = carray(pointer(given[8]), (whole,), kind), carray(pointer(given[9]), (blocks, 2, whole), kind)
-        size = weight.itemsize
+        size, weights_base = item_size(zero), given[6]
+        moments_base = weights_base + size * whole
+        partial_base = moments_base + size * 2 * lines
+        weight, moments = carray(pointer(weights_base), (whole,), kind), carray(pointer(moments_base), (2, lines), kind)
+        partial = carray(pointer(partial_base), (blocks, 2, whole), kind)
         for block in range(blocks * part // parts, blocks * (part + 1) // parts):
-            dweight_base = given[9] + size * 2 * whole * block
-            for line in range(
-                given[0] * block // blocks * groups, given[0] * (block + 1) // blocks * groups
-            ):  # fmt: skip
-                at, channel = size * line * n, line % groups * channels
-                x, g, dx = a_base + at, b_base + at, c_base + at
-                mean, rstd = means[line] if centred else zero, rstds[line]
+            dweight_base = partial_base + size * 2 * whole * block
+            channel = -channels
+            for line in range(given[0] * block // blocks * groups, given[0] * (block + 1) // blocks * groups):
+                channel = channel + channels if channel + channels < whole else 0
+                x, g, dx = a_base + size * line * n, b_base + size * line * n, c_base + size * line * n
+                mean, rstd = moments[0, line] if centred else zero, moments[1, line]
                 sums = along = zero
                 if length == 1:
-                    weights, dweight = given[8] + size * channel, dweight_base + size * channel
+                    weights, dweight = weights_base + size * channel, dweight_base + size * channel
                     dbias = dweight + size * whole
                     for start in range(0, n, SPAN):
                         sums_here = along_here = splat(zero, zero)
-                        for j in range(start, min(n, start + SPAN), width):
-                            keep = first(zero, n - j)
-                            slope = load(zero, g + size * j, keep, zero)
-                            hat = (load(zero, x + size * j, keep, mean) - mean) * rstd
-                            store(load(zero, dweight + size * j, keep, zero) + slope * hat, dweight + size * j, keep)
-                            store(load(zero, dbias + size * j, keep, zero) + slope, dbias + size * j, keep)
-                            slope = slope * load(zero, weights + size * j, keep, zero)
+                        stop, at = min(n, start + SPAN), size * start
+                        for _ in range((stop - start) // width):
+                            hat, slope = (load(zero, x + at) - mean) * rstd, load(zero, g + at)
+                            store(load(zero, dweight + at) + slope * hat, dweight + at)
+                            store(load(zero, dbias + at) + slope, dbias + at)
+                            slope = slope * load(zero, weights + at)
+                            sums_here, along_here = sums_here + slope, slope * hat + along_here
+                            at += size * width
+                        if (stop - start) % width:
+                            keep = first(zero, (stop - start) % width)
+                            hat, slope = (load(zero, x + at, keep, mean) - mean) * rstd, load(zero, g + at, keep, zero)
+                            store(load(zero, dweight + at, keep, zero) + slope * hat, dweight + at, keep)
+                            store(load(zero, dbias + at, keep, zero) + slope, dbias + at, keep)
+                            slope = slope * load(zero, weights + at, keep, zero)
                             sums_here, along_here = sums_here + slope, slope * hat + along_here
                         sums += total(sums_here)
                         along += total(along_here)
@@ -173,11 +199,16 @@ def _normalized_backward(zero):
                 sums = sums / kind(n) if centred else zero
                 along = along / kind(n)
                 if length == 1:
-                    for j in range(0, n, width):
-                        keep = first(zero, n - j)
-                        hat = (load(zero, x + size * j, keep, zero) - mean) * rstd
-                        slope = load(zero, g + size * j, keep, zero) * load(zero, weights + size * j, keep, zero)
-                        store((slope - sums - hat * along) * rstd, dx + size * j, keep)
+                    at = 0
+                    for _ in range(n // width):
+                        hat = (load(zero, x + at) - mean) * rstd
+                        slope = load(zero, g + at) * load(zero, weights + at)
+                        store((slope - sums - hat * along) * rstd, dx + at)
+                        at += size * width
+                    keep = first(zero, n % width)
+                    hat = (load(zero, x + at, keep, zero) - mean) * rstd
+                    slope = load(zero, g + at, keep, zero) * load(zero, weights + at, keep, zero)
+                    store((slope - sums - hat * along) * rstd, dx + at, keep)
                     continue
                 # dx = rstd (g w - sums - (x - mean) rstd along), in two products a number
                 turn, shift = -rstd * rstd * along, -rstd * sums
@@ -198,26 +229,27 @@ def _ready(x):
 
 def _normalize(x, weight, bias, sizes, eps, saved, centred=True):
     """y, mean and rstd, these of the shape `saved`, of x seen as (N, G, K, S)."""
-    count = sizes[1] * sizes[2]
-    x, y, mean, rstd = _ready(x), np.empty(x.shape, x.dtype), np.empty(saved, x.dtype), np.empty(saved, x.dtype)
-    weight = np.ones(count, x.dtype) if weight is None else _ready(weight)
-    bias = np.zeros(count, x.dtype) if bias is None else _ready(bias)
-    numbers = (*sizes, centred, _bits(eps), bias.ctypes.data, mean.ctypes.data, rstd.ctypes.data)
-    run(_normalized(x.dtype), x, weight, y, numbers, alone=x.size < PARALLEL_FROM)
-    return y, mean, rstd
+    count, lines = sizes[1] * sizes[2], sizes[0] * sizes[1]
+    x, y, held = _ready(x), np.empty(x.shape, x.dtype), np.empty(2 * (count + lines), x.dtype)
+    held[:count] = 1 if weight is None else weight.reshape(count)
+    held[count : 2 * count] = 0 if bias is None else bias.reshape(count)
+    run(_normalized(x.dtype), x, held, y, (*sizes, centred, _bits(eps)), alone=x.size < PARALLEL_FROM)
+    return y, held[2 * count : 2 * count + lines].reshape(saved), held[2 * count + lines :].reshape(saved)
 
 
 def _normalize_backward(dy, x, mean, rstd, weight, sizes, centred=True):
     """dx, and dweight and dbias (G K,), of x seen as (N, G, K, S)."""
-    n, count = sizes[0], sizes[1] * sizes[2]
+    n, count, lines = sizes[0], sizes[1] * sizes[2], sizes[0] * sizes[1]
     alone = x.size < PARALLEL_FROM
     blocks = 1 if alone else min(BLOCKS, n)
-    x, dy, dx, mean, rstd = _ready(x), _ready(dy), np.empty(x.shape, x.dtype), _ready(mean), _ready(rstd)
-    weight = np.ones(count, x.dtype) if weight is None else _ready(weight)
-    partial = np.zeros((blocks, 2, count), x.dtype)
-    numbers = (*sizes, centred, blocks, *(a.ctypes.data for a in (mean, rstd, weight, partial)))
+    x, dy, dx = _ready(x), _ready(dy), np.empty(x.shape, x.dtype)
+    held = np.zeros(count + 2 * lines + 2 * blocks * count, x.dtype)
+    held[:count] = 1 if weight is None else weight.reshape(count)
+    held[count : count + lines], held[count + lines : count + 2 * lines] = mean.reshape(lines), rstd.reshape(lines)
+    numbers = (*sizes, centred, blocks, held.ctypes.data)
     run(_normalized_backward(x.dtype), x, dy, dx, numbers, alone=alone)
-    dweight, dbias = partial.sum(axis=0) if blocks > 1 else partial[0]
+    sums = held[count + 2 * lines :].reshape(blocks, 2, count)
+    dweight, dbias = sums.sum(axis=0) if blocks > 1 else sums[0]
     return dx, dweight, dbias
 
 
@@ -466,3 +498,105 @@ def batch_norm_backward(dy, dmean, dvar, x, mean, rstd, weight=None):
     numbers = (n, channels, x.size // (n * channels), line.ctypes.data)
     run(_batch_backward(x.dtype), x, dy, dx, numbers, alone=x.size < PARALLEL_FROM)
     return dx, line[5], line[6]
+
+
+# With mean and variance given it is one pass each way.
+@compiled
+def _affine(zero):
+    """a: x (B, C, S); b: mean, var, weight, bias (4, C); c: y. numbers: B, C, S, bits of eps."""
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (4,), np.int64)
+        n, channels, length, eps = given[0], given[1], given[2], kind(float_of(given[3]))
+        line, size, width = carray(pointer(b_base), (4, channels), kind), item_size(zero), lanes(zero)
+        scale = np.empty(channels + width, kind)
+        for c in range(channels):
+            scale[c] = line[2, c] / kind(math.sqrt(line[1, c] + eps))
+        lines = n if length == 1 else n * channels
+        across = channels if length == 1 else length
+        scales, biases = scale.ctypes.data, b_base + size * 3 * channels
+        low, high = lines * part // parts, lines * (part + 1) // parts
+        c = low % channels
+        for i in range(low, high):
+            at = size * i * across
+            for j in range(0, across, width):
+                keep = first(zero, across - j)
+                x = load(zero, a_base + at + size * j, keep, zero)
+                if length == 1:
+                    x = (x - load(zero, b_base + size * j, keep, zero)) * load(zero, scales + size * j)
+                    y = x + load(zero, biases + size * j, keep, zero)
+                else:
+                    y = (x - line[0, c]) * scale[c] + line[3, c]
+                store(y, c_base + at + size * j, keep)
+            c = c + 1 if c + 1 < channels else 0
+        scale[0] = zero  # alive until here
+
+    return work
+
+
+@compiled
+def _affine_backward(zero):
+    """a: x (B, C, S); b: dy; c: dx. numbers: B, C, S, the address of mean, rstd, weight, dweight, dbias (5, C)."""
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (4,), np.int64)
+        n, channels, length, base = given[0], given[1], given[2], given[3]
+        line, size, width = carray(pointer(base), (5, channels), kind), item_size(zero), lanes(zero)
+        if length > 1:
+            for c in range(channels * part // parts, channels * (part + 1) // parts):
+                mean, scale, sums, along = line[0, c], line[1, c] * line[2, c], zero, zero
+                for i in range(n):
+                    at = size * (i * channels + c) * length
+                    for start in range(0, length, SPAN):
+                        sums_here = along_here = splat(zero, zero)
+                        for j in range(start, min(length, start + SPAN), width):
+                            keep = first(zero, length - j)
+                            slope = load(zero, b_base + at + size * j, keep, zero)
+                            away = load(zero, a_base + at + size * j, keep, mean) - mean
+                            sums_here, along_here = sums_here + slope, slope * away + along_here
+                            store(slope * scale, c_base + at + size * j, keep)
+                        sums += total(sums_here)
+                        along += total(along_here)
+                line[3, c], line[4, c] = along * line[1, c], sums
+            return
+        tasks, row = (channels + width - 1) // width, size * channels
+        for task in range(tasks * part // parts, tasks * (part + 1) // parts):
+            keep, at = first(zero, channels - task * width), size * task * width
+            mean, rstd = load(zero, base + at, keep, zero), load(zero, base + row + at, keep, zero)
+            scale = load(zero, base + 2 * row + at, keep, zero) * rstd
+            sums = along = splat(zero, zero)
+            for i in range(n):
+                slope = load(zero, b_base + at + i * row, keep, zero)
+                away = load(zero, a_base + at + i * row, keep, zero) - mean
+                sums, along = sums + slope, slope * away + along
+                store(slope * scale, c_base + at + i * row, keep)
+            store(along * rstd, base + 3 * row + at, keep)
+            store(sums, base + 4 * row + at, keep)
+
+    return work
+
+
+def batch_norm_inference(x, mean, var, weight=None, bias=None, *, eps=1e-5):
+    """y = (x - mean) / sqrt(var + eps) weight + bias per channel. x: (B, C, ...); the others (C,)."""
+    n, channels = x.shape[:2]
+    x, y, line = _ready(x), np.empty(x.shape, x.dtype), np.empty((4, channels), x.dtype)
+    line[0], line[1] = mean, var
+    line[2] = 1 if weight is None else weight
+    line[3] = 0 if bias is None else bias
+    numbers = (n, channels, x.size // (n * channels), _bits(eps))
+    run(_affine(x.dtype), x, line, y, numbers, alone=x.size < PARALLEL_FROM)
+    return y
+
+
+def batch_norm_inference_backward(dy, x, mean, rstd, weight=None):
+    """The gradients of batch_norm_inference for x (B, C, ...), weight and bias (C,)."""
+    n, channels = x.shape[:2]
+    line = np.empty((5, channels), x.dtype)
+    line[0], line[1] = mean, rstd
+    line[2] = 1 if weight is None else weight
+    x, dy, dx = _ready(x), _ready(dy), np.empty(x.shape, x.dtype)
+    numbers = (n, channels, x.size // (n * channels), line.ctypes.data)
+    run(_affine_backward(x.dtype), x, dy, dx, numbers, alone=x.size < PARALLEL_FROM)
+    return dx, line[3], line[4]

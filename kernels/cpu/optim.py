@@ -19,7 +19,7 @@ from .threads import compiled, pointer, run
 from .tiles import item_size
 from .when import FLOATS
 
-PARALLEL_FROM = 16_384  # elements
+PARALLEL_FROM = 65_536  # elements: below, a second thread gains little, and much is lost where its core is busy
 SHARE = 32_768  # elements in one part of a job
 BLOCK = 8_192  # elements that are squared and summed by themselves, whatever the number of threads
 
@@ -300,9 +300,8 @@ def _step(worker, arrays, width, options, *, counted):
     rows, numbers = len(table) - 1, np.array(options, np.float64).view(np.float32)
     for dtype, total in zip(_DTYPES, table[rows, :2].tolist()):
         if total:
-            parts = None if total < PARALLEL_FROM * 4 else -(-total // SHARE)
-            alone = total < PARALLEL_FROM
-            flat = table.view(np.float32)
+            alone, flat = total < PARALLEL_FROM, table.view(np.float32)
+            parts = None if alone else -(-total // SHARE)
             run(worker(dtype), flat, numbers, numbers, (rows, width, total), alone=alone, parts=parts)
     return table[:rows, _BYTES].tolist()
 
@@ -389,7 +388,7 @@ def clip(arrays, max_norm):
         return None
     dtype, total = arrays[0].dtype, int(table[rows, :2].max())
     blocks = int((-(-table[:rows, _SIZE] // BLOCK)).sum())
-    sums, flat, alone = np.zeros(blocks), table.view(np.float32), total < PARALLEL_FROM * 4
+    sums, flat, alone = np.zeros(blocks), table.view(np.float32), total < PARALLEL_FROM
     run(_square_sums(dtype), flat, sums.view(np.float32), flat, (rows, total, blocks), alone=alone)
     norm = dtype.type(math.sqrt(sums.sum()))
     factor = min(float(max_norm) / (float(norm) + 1e-6), 1.0)

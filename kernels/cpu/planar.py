@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from ...threads import get_num_threads
 from .threads import compiled, pointer, run
-from .tiles import _REGISTER_BYTES, VECTORS, _Emit, copy_block, item_size, lanes, whole_vectors
+from .tiles import _REGISTER_BYTES, VECTORS, _Emit, copy_block, item_size, lanes, split_pairs, whole_vectors
 
 # Accumulators, a row of vectors and one broadcast fit 32 registers with AVX-512 and NEON; on AVX2 some spill.
 TALL, WIDE, TAPS = (8, 3), (1, 8), 9
@@ -136,25 +136,6 @@ DOT_ROWS = 3
 _tall, _wide, _dots, _dot = _columns_tile(*TALL), _columns_tile(*WIDE), _dot_tile(DOT_ROWS), _dot_tile(1)
 
 
-@intrinsic
-def _split(typingctx, zero, source, n, even, odd):
-    """even[i] = source[2 i], odd[i] = source[2 i + 1] for 2 i, 2 i + 1 < n; n at most two vectors."""
-
-    def codegen(context, builder, signature, arguments):
-        _, source, n, even, odd = arguments
-        emit = _Emit(builder, signature.args[0])
-        count = emit.lanes
-        low = emit.load(emit.at(source, emit.int64(0)), emit.first_lanes(n))
-        high = emit.load(emit.at(source, emit.int64(count)), emit.first_lanes(builder.sub(n, emit.int64(count))))
-        for to, first in ((even, 0), (odd, 1)):
-            order = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(first, 2 * count, 2)))
-            half = builder.ashr(builder.add(n, emit.int64(1 - first)), emit.int64(1))
-            emit.store(builder.shuffle_vector(low, high, order), emit.at(to, emit.int64(0)), emit.first_lanes(half))
-        return context.get_dummy_value()
-
-    return types.void(zero, *([types.int64] * 4)), codegen
-
-
 @njit(nogil=True, error_model="numpy")
 def _border(zero, x, top, left, stride, pitch, padded):
     """padded[c, r, column % stride, column // stride] = x[c, r - top, column - left]; what lies outside stays zero.
@@ -176,7 +157,7 @@ def _border(zero, x, top, left, stride, pitch, padded):
                 odd = line[(left + 1) % 2].ctypes.data + size * ((left + 1) // 2)
                 for j in range(0, width, pair):
                     done = size * (j // 2)
-                    _split(zero, row.ctypes.data + size * j, min(width - j, pair), even + done, odd + done)
+                    split_pairs(zero, row.ctypes.data + size * j, min(width - j, pair), even + done, odd + done)
             else:
                 for phase in range(stride):
                     first = (phase - left) % stride
@@ -321,7 +302,7 @@ def fits(kernel, stride, padding, grid, channels, out, groups, dtype, *, gradien
     transposed. grid: the size of y; channels, out: of a group; gradient: of the weight.
     """
     if groups > 1:
-        return out < 16
+        return out < (16 if gradient else 32)
     if (*kernel, *stride, *padding) == (1, 1, 1, 1, 0, 0):
         return not gradient and grid[0] * grid[1] >= 128
     most = _MOST_GRADIENT_TAPS if gradient else _MOST_TAPS

@@ -1,6 +1,7 @@
 """Max pooling with the places of the maxima, as torch.nn.functional.max_pool2d(return_indices=True), and its
-gradient; sums over windows, the means of average pooling times their size, and their gradient."""
+gradient; sums and means over windows, and their gradients."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,6 +9,8 @@ from numba import carray
 from numba.extending import register_jitable
 
 from .threads import compiled, pointer, run
+from .tiles import item_size, split_pairs
+from .vectors import first, lanes, load, splat, store, total
 
 PARALLEL_FROM = 8_192  # elements read
 PART = 131_072  # elements read in a part
@@ -86,10 +89,10 @@ def _maxima(zero):
             for t in range(line):
                 places[q * line + t] = np.int32(q * down * width + t * right)
         for p in range(planes * part // parts, planes * (part + 1) // parts):
-            for first in range(0, rows, band):
-                m = min(band, rows - first)
+            for row in range(0, rows, band):
+                m = min(band, rows - row)
                 for r in range((m + more) * down):
-                    u, start = first * down + r - top, r // down * line
+                    u, start = row * down + r - top, r // down * line
                     for phase in range(right):
                         target = dealt[r % down * right + phase, start : start + line]
                         low = min(line, max(0, (left - phase + right - 1) // right))
@@ -103,7 +106,7 @@ def _maxima(zero):
                 count = (m - 1) * line + columns
                 best[:count] = lowest
                 place[:count] = UNTOUCHED
-                origin = (first * down - top) * width - left
+                origin = (row * down - top) * width - left
                 for i in range(tall):
                     for j in range(wide):
                         di, dj = i * row_gap, j * column_gap
@@ -112,15 +115,15 @@ def _maxima(zero):
                         tap = np.int32(origin + di * width + dj)
                         _take_larger(value, best[:count], places, place, tap)
                 for q in range(m):
-                    y[p, first + q, :] = best[q * line : q * line + columns]
+                    y[p, row + q, :] = best[q * line : q * line + columns]
                     for t in range(columns):
                         found = np.int64(place[q * line + t])
                         if found == UNTOUCHED:  # all of the window is -inf: the first place inside x
-                            u, v = (first + q) * down - top, t * right - left
+                            u, v = (row + q) * down - top, t * right - left
                             u += (max(0, -u) + row_gap - 1) // row_gap * row_gap
                             v += (max(0, -v) + column_gap - 1) // column_gap * column_gap
                             found = u * width + v
-                        index[p, first + q, t] = found
+                        index[p, row + q, t] = found
 
     return work
 
@@ -179,72 +182,220 @@ def max_pool_backward(dy, positions, *, spatial):
     return dx
 
 
+# ---- sums and means over windows ---------------------------------------------------------------------------------
+# One kernel for the sums over equal windows and the means over unequal ones, along one to three axes, and for their
+# gradients. The vectors run along the rows of x; what a row of windows sums is gathered in a line first, and a line of
+# the gradient serves all rows of x that lie under the same windows.
+
+
+@register_jitable(error_model="numpy")
+def _gathered(zero, line, even, odd, left, stride, wide, starts, stops, y):
+    """y[q] = the sum of line[left + starts[q] : left + stops[q]], for equal windows line[q * stride :][:wide]; y, even,
+    odd: whole vectors, the last two workspace."""
+    width, size, columns, out = lanes(zero), item_size(zero), starts.size, y.ctypes.data
+    base, evens, odds = line.ctypes.data, even.ctypes.data, odd.ctypes.data
+    if stride == 1 or stride == 2:
+        if stride == 2:
+            for j in range(0, columns + wide // 2, width):
+                split_pairs(zero, base + 2 * size * j, 2 * width, evens + size * j, odds + size * j)
+        for q in range(0, columns, width):
+            sums = splat(zero, zero)
+            for j in range(wide):
+                at = base + size * j if stride == 1 else (odds if j % 2 else evens) + size * (j // 2)
+                sums = sums + load(zero, at + size * q)
+            store(sums, out + size * q)
+        return
+    for q in range(columns):
+        begin, end = left + starts[q], left + stops[q]
+        if 2 * (end - begin) <= width:
+            sums = zero
+            for j in range(begin, end):
+                sums += line[j]
+            y[q] = sums
+            continue
+        part = splat(zero, zero)
+        for j in range(begin, end, width):
+            part = part + load(zero, base + size * j, first(zero, end - j), zero)
+        y[q] = total(part)
+
+
+@register_jitable(error_model="numpy")
+def _pair(at, n):
+    """Two tables of n int64 at the address, and where they end."""
+    return carray(pointer(at), (n,), np.int64), carray(pointer(at + 8 * n), (n,), np.int64), at + 16 * n
+
+
 @compiled
-def _window_sum(zero):
-    """y[p, oh, ow] = the sum of a window of x, or for `back` dx += dy over the window. a: x (planes, H, W), c: y
-    (planes, OH, OW), or a: dy, c: dx. numbers: planes, H, W, OH, OW, window, stride, frame above and left, back.
+def _windows(zero):
+    """a: x (planes, D, H, W), c: y (planes, OD, OH, OW), or for `back` a: dy and c: dx of these shapes.
+
+    numbers: planes, the lengths of x, those of y, back, mean, stride and width of equal windows along the last axis (0
+    of others), the frame to its left, the addresses of the table of `_spans` and of the sizes of windows along the last
+    axis (OW,).
     """
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, part, parts):
-        n = carray(pointer(numbers), (12,), np.int64)
-        planes, height, width, rows, columns = n[0], n[1], n[2], n[3], n[4]
-        tall, wide, stride, column_stride, top, left, back = n[5], n[6], n[7], n[8], n[9], n[10], n[11]
-        x = carray(pointer(c_base if back else a_base), (planes, height, width), kind)
-        y = carray(pointer(a_base if back else c_base), (planes, rows, columns), kind)
-        # a row of x in its frame: what is added to or from it outside of x belongs to nobody
-        line = np.zeros(max(left + width, (columns - 1) * column_stride + wide), kind)
-        inner = line[left : left + width]
+        n = carray(pointer(numbers), (14,), np.int64)
+        planes, depth, height, width, slabs, rows, columns = n[0], n[1], n[2], n[3], n[4], n[5], n[6]
+        back, mean, stride, wide, left = n[7], n[8], n[9], n[10], n[11]
+        size, step = item_size(zero), lanes(zero)
+        d_start, d_stop, at = _pair(n[12], slabs)
+        h_start, h_stop, at = _pair(at, rows)
+        w_start, w_stop, at = _pair(at, columns)
+        d_first, d_last, at = _pair(at, depth)
+        h_first, h_last, at = _pair(at, height)
+        # what is added to or from a line outside of x belongs to nobody
+        frame = max(0, wide - 1) if back else left
+        line = np.zeros(frame + max(left + width, columns * max(stride, 1)) + wide + 5 * step, kind)
+        row, even, odd = np.zeros((3, max(width, columns + wide) + 2 * step), kind)
+        base, made = line.ctypes.data, row.ctypes.data
         for p in range(planes * part // parts, planes * (part + 1) // parts):
-            if back:
-                x[p] = zero
-            for r in range(rows):
-                low, high = max(0, r * stride - top), min(height, r * stride - top + tall)
-                if back:
-                    line[:] = zero
-                    for j in range(wide):
-                        if column_stride == 1:
-                            for q in range(columns):
-                                line[j + q] += y[p, r, q]
+            if not back:
+                for d in range(slabs):
+                    for r in range(rows):
+                        low, high, top, bottom = d_start[d], d_stop[d], h_start[r], h_stop[r]
+                        for j in range(0, width, step):
+                            sums, keep = splat(zero, zero), first(zero, width - j)
+                            for i in range(low, high):
+                                for k in range(top, bottom):
+                                    x = a_base + size * (((p * depth + i) * height + k) * width + j)
+                                    sums = sums + load(zero, x, keep, zero)
+                            store(sums, base + size * (left + j))
+                        y = c_base + size * ((p * slabs + d) * rows + r) * columns
+                        _gathered(zero, line, even, odd, left, stride, wide, w_start, w_stop, row)
+                        count = kind((high - low) * (bottom - top))
+                        for q in range(0, columns, step):
+                            sums = load(zero, made + size * q)
+                            if mean:
+                                sums = sums / (load(zero, n[13] + size * q, first(zero, columns - q), zero) * count)
+                            store(sums, y + size * q, first(zero, columns - q))
+                continue
+            before = -1, -1, -1, -1
+            for i in range(depth):
+                for k in range(height):
+                    under = d_first[i], d_last[i], h_first[k], h_last[k]
+                    if under != before:
+                        before = under
+                        for q in range(0, columns, step):
+                            sums, keep = splat(zero, zero), first(zero, columns - q)
+                            for d in range(under[0], under[1]):
+                                for r in range(under[2], under[3]):
+                                    dy = a_base + size * (((p * slabs + d) * rows + r) * columns + q)
+                                    slope = load(zero, dy, keep, zero)
+                                    if mean:
+                                        slope = slope / kind((d_stop[d] - d_start[d]) * (h_stop[r] - h_start[r]))
+                                    sums = sums + slope
+                            if mean:
+                                sums = sums / load(zero, n[13] + size * q, keep, kind(1))
+                            store(sums, base + size * (frame + q))
+                        if stride == 1:
+                            for j in range(0, width, step):
+                                sums = splat(zero, zero)
+                                for tap in range(wide):
+                                    sums = sums + load(zero, base + size * (frame + left + j - tap))
+                                store(sums, made + size * j)
                         else:
+                            row[:] = zero
                             for q in range(columns):
-                                line[j + q * column_stride] += y[p, r, q]
-                    for i in range(low, high):
-                        for j in range(width):
-                            x[p, i, j] += inner[j]
-                    continue
-                inner[:] = zero
-                for i in range(low, high):
-                    for j in range(width):
-                        inner[j] += x[p, i, j]
-                for q in range(columns):
-                    total = zero
-                    for j in range(wide):
-                        total += line[q * column_stride + j]
-                    y[p, r, q] = total
+                                slope = line[frame + q]
+                                for j in range(w_start[q], w_stop[q]):
+                                    row[j] += slope
+                    dx = c_base + size * ((p * depth + i) * height + k) * width
+                    for j in range(0, width, step):
+                        store(load(zero, made + size * j), dx + size * j, first(zero, width - j))
+        line[0] = row[0] = zero  # alive until here: often only their addresses were used
 
     return work
 
 
-def _sum_windows(given, made, spatial, outs, size, stride, frame, back):
-    numbers = (made.size // max(1, math.prod(made.shape[-2:])), *spatial, *outs, *size, *stride)
-    numbers += (frame[0][0], frame[1][0], back)
-    run(_window_sum(given.dtype), given, given, made, numbers, alone=max(given.size, made.size) < PARALLEL_FROM)
+@functools.lru_cache(maxsize=256)
+def _spans(lengths, starts, stops):
+    """The table of an axis after the other: first where the windows start and stop, within x; then, for the first two
+    axes, the range of windows that hold each place."""
+    starts = [np.array(s, np.int64) for s in starts]
+    stops = [np.array(s, np.int64) for s in stops]
+    table = [part for pair in zip(starts, stops, strict=True) for part in pair]
+    for n, start, stop in zip(lengths[:2], starts[:2], stops[:2], strict=True):
+        table += [np.searchsorted(stop, np.arange(n), "right"), np.searchsorted(start, np.arange(n), "right")]
+    return np.concatenate(table).astype(np.int64)
+
+
+@functools.lru_cache(maxsize=256)
+def _equal(lengths, size, stride, frame, outs):
+    """The table of equal windows in a frame, over three axes."""
+    along = list(zip(lengths, size, stride, frame, outs, strict=True))
+    starts = tuple(tuple(min(max(i * s - a, 0), n) for i in range(o)) for n, k, s, (a, _), o in along)
+    stops = tuple(tuple(min(max(i * s - a + k, 0), n) for i in range(o)) for n, k, s, (a, _), o in along)
+    return _spans(lengths, starts, stops)
+
+
+@functools.lru_cache(maxsize=256)
+def _adapted(lengths, outs):
+    """The table of the windows of adaptive pooling, over three axes, and the sizes of those along the last."""
+    along = list(zip(lengths, outs, strict=True))
+    starts = tuple(tuple(i * n // o for i in range(o)) for n, o in along)
+    stops = tuple(tuple(-(-(i + 1) * n // o) for i in range(o)) for n, o in along)
+    return _spans(lengths, starts, stops), np.subtract(stops[2], starts[2])
+
+
+def _three(values, one):
+    """One to three values as three, `one` before them."""
+    return (one,) * (3 - len(values)) + tuple(values)
+
+
+def _run_windows(given, made, lengths, outs, table, back, mean, equal, sizes):
+    planes = made.size // math.prod(lengths if back else outs)
+    sizes = np.asarray(sizes, given.dtype)
+    numbers = (planes, *lengths, *outs, back, mean, *equal, table.ctypes.data, sizes.ctypes.data)
+    alone = max(given.size, made.size) < PARALLEL_FROM
+    run(_windows(given.dtype), given, given, made, numbers, alone=alone, parts=min(planes, 8))
+    del sizes  # alive until here: only its address was used
     return made
 
 
+def _sum_windows(given, made, lengths, outs, size, stride, frame, back):
+    lengths, outs = _three(lengths, 1), _three(outs, 1)
+    size, stride, frame = _three(size, 1), _three(stride, 1), _three(frame, (0, 0))
+    table = _equal(lengths, size, stride, tuple(map(tuple, frame)), outs)
+    return _run_windows(given, made, lengths, outs, table, back, False, (stride[2], size[2], frame[2][0]), ())
+
+
 def window_sum(x, *, size, stride, frame):
-    """The sum of each window of x in a frame of zeros, (before, after) along each axis. x: (B, C, H, W) -> (B, C, OH,
-    OW); float32 or float64; size, stride: (rows, columns).
+    """The sum of each window over the last one to three axes of x in a frame of zeros, (before, after) along each axis.
+    x: (B, C, H, W) -> (B, C, OH, OW); float32 or float64; size, stride: one number for each axis.
     """
     x = x if x.flags.carray else x.copy()
-    outs = [(n + a + b - k) // s + 1 for n, (a, b), k, s in zip(x.shape[-2:], frame, size, stride, strict=True)]
-    y = np.empty((*x.shape[:-2], *outs), x.dtype)
-    return _sum_windows(x, y, x.shape[-2:], outs, size, stride, frame, False)
+    lengths = x.shape[x.ndim - len(size) :]
+    outs = [(n + a + b - k) // s + 1 for n, (a, b), k, s in zip(lengths, frame, size, stride, strict=True)]
+    y = np.empty((*x.shape[: x.ndim - len(size)], *outs), x.dtype)
+    return _sum_windows(x, y, lengths, outs, size, stride, frame, False) if y.size else y
 
 
 def window_sum_backward(dy, *, spatial, size, stride, frame):
     """The gradient of window_sum. dy: (B, C, OH, OW) -> (B, C, *spatial)."""
     dy = dy if dy.flags.carray else dy.copy()
-    dx = np.empty((*dy.shape[:-2], *spatial), dy.dtype)
-    return _sum_windows(dy, dx, spatial, dy.shape[-2:], size, stride, frame, True)
+    planes, outs = dy.shape[: dy.ndim - len(size)], dy.shape[dy.ndim - len(size) :]
+    dx = np.empty((*planes, *spatial), dy.dtype)
+    return _sum_windows(dy, dx, spatial, outs, size, stride, frame, True) if dx.size else dx
+
+
+def _average(given, made, lengths, outs, back):
+    lengths, outs = _three(lengths, 1), _three(outs, 1)
+    table, sizes = _adapted(lengths, outs)
+    return _run_windows(given, made, lengths, outs, table, back, True, (0, 0, 0), sizes)
+
+
+def adaptive_avg_pool(x, *, size):
+    """The means over windows that cover the last one to three axes of x, `size` of them along each.
+    x: (B, C, H, W) -> (B, C, *size)."""
+    x = x if x.flags.carray else x.copy()
+    kept = x.ndim - len(size)
+    return _average(x, np.empty((*x.shape[:kept], *size), x.dtype), x.shape[kept:], size, False)
+
+
+def adaptive_avg_pool_backward(dy, *, spatial):
+    """The gradient of adaptive_avg_pool. dy: (B, C, OH, OW) -> (B, C, *spatial)."""
+    dy = dy if dy.flags.carray else dy.copy()
+    kept = dy.ndim - len(spatial)
+    return _average(dy, np.empty((*dy.shape[:kept], *spatial), dy.dtype), spatial, dy.shape[kept:], True)

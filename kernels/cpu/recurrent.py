@@ -28,6 +28,7 @@ ROWS = 32  # of the batch in one unit of work: their gates and the packed weight
 DEPTH = 128  # rows of slopes that are gathered for one product with what they met
 PANEL = 2  # vectors: tiles of 8 rows, which divide the usual batches
 PARALLEL_FROM = 100_000  # multiplications
+STEP_PARALLEL_FROM = 8_192  # gates
 
 _row = register_jitable(error_model="numpy", fastmath={"contract"})
 
@@ -391,6 +392,75 @@ def _backward(zero):
     return work
 
 
+# ---- one step ------------------------------------------------------------------------------------------------------
+@compiled
+def _step(zero):
+    """a: x, b: a, both (B, G H); c: gates, of an LSTM with tanh(c') (B, 5 H), of a GRU (B, 4 H). numbers: the network,
+    B, H, the addresses of the state (c, or a GRU's h), of h', and an LSTM's c'."""
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (6,), np.int64)
+        network, b, h = given[0], given[1], given[2]
+        many, wide = (3, 4) if network == GRU else (4, 5)
+        xs, others = carray(pointer(a_base), (b, many * h), kind), carray(pointer(b_base), (b, many * h), kind)
+        gates, before = carray(pointer(c_base), (b, wide * h), kind), carray(pointer(given[3]), (b, h), kind)
+        hs, cells = carray(pointer(given[4]), (b, h), kind), carray(pointer(given[5]), (b, h), kind)
+        nothing = np.zeros(h, kind)
+        for r in range(b * part // parts, b * (part + 1) // parts):
+            gate, a, new = gates[r], others[r], gates[r, 2 * h : 3 * h]
+            gate[: many * h] = xs[r]
+            _sigmoid(gate[: 2 * h], a[: 2 * h])
+            if network == LSTM:
+                _tanh(new, a[2 * h : 3 * h])
+                _sigmoid(gate[3 * h : many * h], a[3 * h :])
+                _cell(cells[r], gate[:h], gate[h : 2 * h], new, before[r])
+                _tanh_of(gate[4 * h :], cells[r])
+                _times(hs[r], gate[3 * h : 4 * h], gate[4 * h :])
+            else:
+                gate[3 * h :] = a[2 * h :]
+                _candidate(new, nothing, gate[:h], gate[3 * h :])
+                _between(hs[r], new, gate[h : 2 * h], before[r])
+
+    return work
+
+
+@compiled
+def _step_backward(zero):
+    """a: dh' (B, H); b: the gates; c: ds (B, G H). numbers: the network, B, H, the addresses of the state before, of
+    its gradient (for an LSTM at first that of c'), and of a GRU's slopes of a."""
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (6,), np.int64)
+        network, b, h = given[0], given[1], given[2]
+        many, wide = (3, 4) if network == GRU else (4, 5)
+        dhs, gates = carray(pointer(a_base), (b, h), kind), carray(pointer(b_base), (b, wide * h), kind)
+        slopes, before = carray(pointer(c_base), (b, many * h), kind), carray(pointer(given[3]), (b, h), kind)
+        dbefore, das = carray(pointer(given[4]), (b, h), kind), carray(pointer(given[5]), (b, 3 * h), kind)
+        for r in range(b * part // parts, b * (part + 1) // parts):
+            ds, dh, gate, d = slopes[r], dhs[r], gates[r], dbefore[r]
+            new = gate[2 * h : 3 * h]
+            if network == LSTM:
+                o, tanh_c = gate[3 * h : 4 * h], gate[4 * h :]
+                _cell_slope(d, dh, o, tanh_c)
+                _sigmoid_slope(ds[:h], d, new, gate[:h])
+                _sigmoid_slope(ds[h : 2 * h], d, before[r], gate[h : 2 * h])
+                _tanh_slope(ds[2 * h : 3 * h], d, gate[:h], new)
+                _sigmoid_slope(ds[3 * h :], dh, tanh_c, o)
+                _times(d, d, gate[h : 2 * h])
+            else:
+                z, dn, da = gate[h : 2 * h], ds[2 * h :], das[r]
+                _candidate_slope(dn, dh, z, new)
+                _sigmoid_slope(ds[:h], dn, gate[3 * h :], gate[:h])
+                _update_slope(ds[h : 2 * h], dh, before[r], new, z)
+                da[: 2 * h] = ds[: 2 * h]
+                _times(da[2 * h :], dn, gate[:h])
+                _times(d, dh, z)
+
+    return work
+
+
 # ---- calls ---------------------------------------------------------------------------------------------------------
 def _ready(*arrays):
     return (x if x.flags.carray else x.copy() for x in arrays)
@@ -496,3 +566,41 @@ def rnn_sequence_backward(dy, x, h0, weight_ih, weight_hh, out, *, relu=False, r
     return _run_backward(
         network, dy, x, h0, None, weight_ih, weight_hh, out, None, out, None, reverse, input_gradient
     )  # fmt: skip
+
+
+def _run_step(worker, network, a, b, c, b_size, h, *others):
+    numbers = (network, b_size, h, *map(_address, others))
+    run(worker(a.dtype), a, b, c, numbers, alone=c.size < STEP_PARALLEL_FROM, parts=2 * get_num_threads())
+
+
+def lstm_gates(x, a, c):
+    """h', c', and the gates with tanh(c') (B, 5 H)."""
+    x, a, c = _ready(x, a, c)
+    h, cell, gates = np.empty_like(c), np.empty_like(c), np.empty((len(c), 5 * c.shape[1]), c.dtype)
+    _run_step(_step, LSTM, x, a, gates, *c.shape, c, h, cell)
+    return h, cell, gates
+
+
+def lstm_gates_backward(dh, dcell, c, gates):
+    """The gradients of lstm_gates for x (or a) and c."""
+    dh, c, gates = _ready(dh, c, gates)
+    ds, dc = np.empty((len(c), 4 * c.shape[1]), c.dtype), dcell.copy()
+    _run_step(_step_backward, LSTM, dh, gates, ds, *c.shape, c, dc, None)
+    return ds, dc
+
+
+def gru_gates(x, a, h):
+    """h' and the gates (B, 4 H)."""
+    x, a, h = _ready(x, a, h)
+    new, gates = np.empty_like(h), np.empty((len(h), 4 * h.shape[1]), h.dtype)
+    _run_step(_step, GRU, x, a, gates, *h.shape, h, new, None)
+    return new, gates
+
+
+def gru_gates_backward(dh, h, gates):
+    """The gradients of gru_gates for x, a and h."""
+    dh, h, gates = _ready(dh, h, gates)
+    dx, da = (np.empty((len(h), 3 * h.shape[1]), h.dtype) for _ in range(2))
+    dbefore = np.empty_like(h)
+    _run_step(_step_backward, GRU, dh, gates, dx, *h.shape, h, dbefore, da)
+    return dx, da, dbefore

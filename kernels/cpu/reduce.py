@@ -12,32 +12,41 @@ from numba.extending import register_jitable
 
 from .threads import compiled, pointer, run
 from .tiles import item_size
-from .vectors import first, lanes, larger, largest, load, splat, total, where
+from .vectors import first, lanes, larger, largest, load, splat, store, total, where
 
 least, most = min, max  # below, these names are the primitives'
 
 PARALLEL_FROM = 32_768  # elements
 SUM, MAX, MIN = 0, 1, -1
+BOTH, COUNT, WRITE = 0, 1, 2  # what `_shares` does
 BLOCKS = 16  # of rows, each with its own sums
 WIDTH = 256  # narrow rows are summed several side by side
 PIECE = 16_384  # of the numbers of one sum, added by one thread
 SPAN, IMAGES = 2_048, 32  # summed at once: the error grows with the larger of the three counts, not their product
-
-_row_sum = register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-
-
-@_row_sum
-def _sum(x):
-    total = x.dtype.type(0)
-    for j in range(x.size):
-        total += x[j]
-    return total
 
 
 @register_jitable(error_model="numpy")
 def _add(x, total):
     for j in range(x.size):
         total[j] += x[j]
+
+
+@register_jitable(error_model="numpy")
+def _total(zero, x, n):
+    """The sum of x[:n], in spans. x: an address."""
+    width, step, sums = lanes(zero), lanes(zero) * item_size(zero), zero
+    for start in range(0, n, SPAN):
+        a = b = c = d = splat(zero, zero)
+        i, stop = start, least(n, start + SPAN)
+        while i + 4 * width <= stop:
+            a, b = a + load(zero, x), b + load(zero, x + step)
+            c, d = c + load(zero, x + 2 * step), d + load(zero, x + 3 * step)
+            i, x = i + 4 * width, x + 4 * step
+        while i < stop:
+            a, b = b + load(zero, x, first(zero, stop - i), zero), a
+            i, x = i + width, x + step
+        sums += total((a + b) + (c + d))
+    return sums
 
 
 @register_jitable(error_model="numpy")
@@ -73,16 +82,57 @@ def _pieces(zero):
 
     def work(a_base, b_base, c_base, numbers, part, parts):
         given = carray(pointer(numbers), (4,), np.int64)
-        n, pieces, sign = given[1], given[2], kind(given[3])
-        x, out = carray(pointer(a_base), (given[0], n), kind), carray(pointer(c_base), (given[0] * pieces,), kind)
-        for i in range(out.size * part // parts, out.size * (part + 1) // parts):
-            start, stop = n * (i % pieces) // pieces, n * (i % pieces + 1) // pieces
-            if sign != 0:
-                out[i] = _extreme(zero, a_base + item_size(zero) * (i // pieces * n + start), stop - start, sign)
-                continue
-            out[i] = kind(0)
-            for j in range(start, stop, SPAN):
-                out[i] += _sum(x[i // pieces, j : least(stop, j + SPAN)])
+        n, pieces, sign, size = given[1], given[2], kind(given[3]), item_size(zero)
+        out = carray(pointer(c_base), (given[0] * pieces,), kind)
+        low, high = out.size * part // parts, out.size * (part + 1) // parts
+        row, piece, start, stop = low // pieces, low % pieces, 0, n
+        for i in range(low, high):
+            if pieces > 1:
+                start, stop = n * piece // pieces, n * (piece + 1) // pieces
+            x = a_base + size * (row * n + start)
+            out[i] = _total(zero, x, stop - start) if sign == 0 else _extreme(zero, x, stop - start, sign)
+            piece += 1
+            if piece == pieces:
+                row, piece = row + 1, 0
+
+    return work
+
+
+@compiled
+def _shares(zero):
+    """a: x (R, n); b: y (R,), then the shares (R,) of `dy`; c: dx (R, n), share where x is y or NaN, else 0.
+    numbers: R, n, pieces of a row, the address of the counts (R, pieces), what to do: COUNT, WRITE, or both.
+    """
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (5,), np.int64)
+        rows, n, pieces, what = given[0], given[1], given[2], given[4]
+        count, given_rows = carray(pointer(given[3]), (rows, pieces), kind), carray(pointer(b_base), (2, rows), kind)
+        size, width, units = item_size(zero), lanes(zero), rows * pieces
+        low, high = units * part // parts, units * (part + 1) // parts
+        row, piece, start, stop = low // pieces, low % pieces, 0, n
+        for _ in range(low, high):
+            if pieces > 1:
+                start, stop = n * piece // pieces, n * (piece + 1) // pieces
+            y, share, x, dx = given_rows[0, row], given_rows[1, row], a_base + size * row * n, c_base + size * row * n
+            if what != WRITE:
+                found = splat(zero, zero)
+                for j in range(start, stop, width):
+                    v = load(zero, x + size * j, first(zero, stop - j), zero)
+                    hit = where(v == y, splat(zero, 1.0), where(v == v, splat(zero, zero), splat(zero, 1.0)))
+                    found = found + where(first(zero, stop - j), hit, splat(zero, zero))
+                count[row, piece] = total(found)
+                share = share / most(count[row, piece], kind(1))
+            if what != COUNT:
+                whole, nothing = splat(zero, share), splat(zero, zero)
+                for j in range(start, stop, width):
+                    keep = first(zero, stop - j)
+                    v = load(zero, x + size * j, keep, zero)
+                    store(where(v == y, whole, where(v == v, nothing, whole)), dx + size * j, keep)
+            piece += 1
+            if piece == pieces:
+                row, piece = row + 1, 0
 
     return work
 
@@ -112,14 +162,13 @@ def _channels(zero):
     def work(a_base, b_base, c_base, numbers, thread, threads):
         given = carray(pointer(numbers), (3,), np.int64)
         n, channels, size = given[0], given[1], given[2]
-        x, out = carray(pointer(a_base), (n, channels, size), kind), carray(pointer(c_base), (channels,), kind)
+        out, step = carray(pointer(c_base), (channels,), kind), item_size(zero) * size
         for c in range(channels * thread // threads, channels * (thread + 1) // threads):
             total = kind(0)
             for image in range(0, n, IMAGES):
                 part = kind(0)
                 for b in range(image, least(n, image + IMAGES)):
-                    for start in range(0, size, SPAN):
-                        part += _sum(x[b, c, start : least(size, start + SPAN)])
+                    part += _total(zero, a_base + step * (b * channels + c), size)
                 total += part
             out[c] = total
 
@@ -161,7 +210,7 @@ def trailing(x, axes, which):
     run(_pieces(x.dtype), x, out, out, numbers, alone=alone, parts=1 if alone else least(8, rows * pieces))
     if pieces == 1:
         return out[:, 0]
-    return (np.sum if which == SUM else np.max if which == MAX else np.min)(out, axis=1)
+    return (np.add if which == SUM else np.maximum if which == MAX else np.minimum).reduce(out, axis=1)
 
 
 def _reduced(x, axis, keepdims, which):
@@ -194,6 +243,24 @@ def max(x, *, axis=None, keepdims=False):
 def min(x, *, axis=None, keepdims=False):
     """y = the smallest over the trailing axes, NaN if one is."""
     return _reduced(x, axis, keepdims, MIN)
+
+
+def extreme_backward(dy, x, y, *, axis=None):
+    """dx = dy shared equally by the elements over the trailing axes that are y, or NaN, and 0 for the others."""
+    rows = y.size
+    n = x.size // rows
+    pieces, dx = -(-n // PIECE), np.empty(x.shape, x.dtype)
+    lines, counts = np.stack([y.reshape(rows), dy.reshape(rows)]), np.empty((rows, pieces), x.dtype)
+    numbers, alone = (rows, n, pieces, counts.ctypes.data), x.size < PARALLEL_FROM
+    parts = 1 if alone else least(8, rows * pieces)
+    if pieces == 1:
+        run(_shares(x.dtype), x, lines, dx, (*numbers, BOTH), alone=alone, parts=parts)
+    else:
+        run(_shares(x.dtype), x, lines, dx, (*numbers, COUNT), alone=alone, parts=parts)
+        lines[1] /= np.maximum(counts.sum(axis=1), 1)
+        run(_shares(x.dtype), x, lines, dx, (*numbers, WRITE), alone=alone, parts=parts)
+    counts[0, 0] = 0  # alive until here: only its address was used
+    return dx
 
 
 def sum_to(x, *, shape):

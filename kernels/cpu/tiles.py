@@ -320,3 +320,22 @@ def transpose_block(zero, source, source_stride, target, target_stride, m, n):
                 min(width, m - i),
                 min(width, n - j),
             )
+
+
+@intrinsic
+def split_pairs(typingctx, zero, source, n, even, odd):
+    """even[i] = source[2 i], odd[i] = source[2 i + 1] for 2 i, 2 i + 1 < n; n at most two vectors."""
+
+    def codegen(context, builder, signature, arguments):
+        _, source, n, even, odd = arguments
+        emit = _Emit(builder, signature.args[0])
+        count = emit.lanes
+        low = emit.load(emit.at(source, emit.int64(0)), emit.first_lanes(n))
+        high = emit.load(emit.at(source, emit.int64(count)), emit.first_lanes(builder.sub(n, emit.int64(count))))
+        for to, first in ((even, 0), (odd, 1)):
+            order = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(first, 2 * count, 2)))
+            half = builder.ashr(builder.add(n, emit.int64(1 - first)), emit.int64(1))
+            emit.store(builder.shuffle_vector(low, high, order), emit.at(to, emit.int64(0)), emit.first_lanes(half))
+        return context.get_dummy_value()
+
+    return types.void(zero, *([types.int64] * 4)), codegen

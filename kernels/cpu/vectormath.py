@@ -16,7 +16,7 @@ Measured on half a million points against a longer type (maximum, units in the l
                                    else 1 - e**(-x*x) q(x)/x
     sigmoid    2.1       2.2       1 / (1 + e) or e / (1 + e) with e = exp(-|x|), which cannot overflow
     log1p      1.5       1.5       ln u + (x - (u - 1)) / u with u = 1 + x
-    expm1      2.7       2.6       (u - 1) (x / ln u) with u = e**x, by Kahan
+    expm1      1.5       1.8       2**n (e**r - 1) + (2**n - 1), n and r as for exp
 
 The coefficients not named after a source are Chebyshev fits made with mpmath.chebyfit at 40 digits.
 """
@@ -27,10 +27,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 
 # "contract" lets multiply and add become one FMA. Nothing else is relaxed: the reductions below count on exact order.
 _INLINE = {"forceinline": True, "fastmath": {"contract"}, "error_model": "numpy"}
+_inlined = register_jitable(**_INLINE)
 
 
 def _bitcast(name, result_of):
@@ -102,56 +103,73 @@ def _by_type(name, single, double):
 F4, I4, I8 = np.float32, np.int32, np.int64
 
 # n = round(x / ln 2) without a conversion: adding 1.5 * 2**23 leaves n in the low bits of the sum (2**52 for float64).
-_ROUND4, _ROUND8 = F4(12582912.0), 6755399441055744.0
-_LOG2E4, _LOG2E8 = F4(1.44269504), 1.4426950408889634
-_LN2_HIGH4, _LN2_LOW4 = F4(0.693359375), F4(-2.12194440e-4)
-_LN2_HIGH8, _LN2_LOW8 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+ROUND4, ROUND8 = F4(12582912.0), 6755399441055744.0
+LOG2E4, LOG2E8 = F4(1.44269504), 1.4426950408889634
+LN2_HIGH4, LN2_LOW4 = F4(0.693359375), F4(-2.12194440e-4)
+LN2_HIGH8, LN2_LOW8 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _BITS_OF_ROUND4, _BITS_OF_ROUND8 = I4(0x4B400000), I8(0x4338000000000000)
-_EXP_LOW4, _EXP_HIGH4 = F4(-104.0), F4(89.0)  # beyond these exp is 0 or inf; within them n fits the two scale steps
+EXP_RANGE4, EXP_RANGE8 = (F4(-104.0), F4(89.0)), (-746.0, 710.0)  # beyond these exp is 0 or inf
+# of (e**r - 1 - r) / r**2, the highest power first
+EXP4 = tuple(map(F4, (1.9875691e-4, 1.3981999e-3, 8.3334519e-3, 4.1665796e-2, 1.6666666e-1, 0.5)))
+EXP8 = (
+    2.09154422977801152e-9, 2.51062747335732947e-8, 2.75572718102197996e-7, 2.75572528335169097e-6,
+    2.48015873270071867e-5, 1.98412698768643549e-4, 1.38888888888833267e-3, 8.3333333333255447e-3,
+    4.16666666666666701e-2, 1.66666666666666714e-1, 0.5,
+)  # fmt: skip
+
+
+@_inlined
+def _reduced4(x):
+    """(n, e**r - 1) with x = n ln 2 + r, n an int32."""
+    shifted = x * LOG2E4 + ROUND4
+    n = shifted - ROUND4
+    r = x - n * LN2_HIGH4
+    r = r - n * LN2_LOW4
+    p = EXP4[0]
+    p = p * r + EXP4[1]
+    p = p * r + EXP4[2]
+    p = p * r + EXP4[3]
+    p = p * r + EXP4[4]
+    p = p * r + EXP4[5]
+    return I4(bits_of(shifted) - _BITS_OF_ROUND4), p * (r * r) + r
+
+
+@_inlined
+def _reduced8(x):
+    shifted = x * LOG2E8 + ROUND8
+    n = shifted - ROUND8
+    r = x - n * LN2_HIGH8
+    r = r - n * LN2_LOW8
+    p = EXP8[0]
+    p = p * r + EXP8[1]
+    p = p * r + EXP8[2]
+    p = p * r + EXP8[3]
+    p = p * r + EXP8[4]
+    p = p * r + EXP8[5]
+    p = p * r + EXP8[6]
+    p = p * r + EXP8[7]
+    p = p * r + EXP8[8]
+    p = p * r + EXP8[9]
+    p = p * r + EXP8[10]
+    return bits_of(shifted) - _BITS_OF_ROUND8, p * (r * r) + r
 
 
 def _exp4(x):
-    bounded = _EXP_HIGH4 if x > _EXP_HIGH4 else x  # written so that NaN passes through
-    bounded = _EXP_LOW4 if bounded < _EXP_LOW4 else bounded
-    shifted = bounded * _LOG2E4 + _ROUND4
-    n = shifted - _ROUND4
-    r = bounded - n * _LN2_HIGH4
-    r = r - n * _LN2_LOW4
-    p = F4(1.9875691e-4)
-    p = p * r + F4(1.3981999e-3)
-    p = p * r + F4(8.3334519e-3)
-    p = p * r + F4(4.1665796e-2)
-    p = p * r + F4(1.6666666e-1)
-    p = p * r + F4(0.5)
-    y = (p * (r * r) + r) + F4(1.0)
-    k = I4(bits_of(shifted) - _BITS_OF_ROUND4)
-    half = I4(k >> I4(1))  # 2**k in two factors: 2**128 and 2**-149 are no single float32
-    return (y * float_of(I4((half + I4(127)) << I4(23)))) * float_of(I4((I4(k - half) + I4(127)) << I4(23)))
+    bounded = EXP_RANGE4[1] if x > EXP_RANGE4[1] else x  # written so that NaN passes through
+    bounded = EXP_RANGE4[0] if bounded < EXP_RANGE4[0] else bounded
+    n, q = _reduced4(bounded)
+    half = I4(n >> I4(1))  # 2**n in two factors: 2**128 and 2**-149 are no single float32
+    y = (q + F4(1.0)) * float_of(I4((half + I4(127)) << I4(23)))
+    return y * float_of(I4((I4(n - half) + I4(127)) << I4(23)))
 
 
 def _exp8(x):
     """e**x."""
-    bounded = 710.0 if x > 710.0 else x
-    bounded = -746.0 if bounded < -746.0 else bounded
-    shifted = bounded * _LOG2E8 + _ROUND8
-    n = shifted - _ROUND8
-    r = bounded - n * _LN2_HIGH8
-    r = r - n * _LN2_LOW8
-    p = 2.09154422977801152e-9
-    p = p * r + 2.51062747335732947e-8
-    p = p * r + 2.75572718102197996e-7
-    p = p * r + 2.75572528335169097e-6
-    p = p * r + 2.48015873270071867e-5
-    p = p * r + 1.98412698768643549e-4
-    p = p * r + 1.38888888888833267e-3
-    p = p * r + 8.3333333333255447e-3
-    p = p * r + 4.16666666666666701e-2
-    p = p * r + 1.66666666666666714e-1
-    p = p * r + 0.5
-    y = (p * (r * r) + r) + 1.0
-    k = bits_of(shifted) - _BITS_OF_ROUND8
-    half = k >> 1
-    return (y * float_of((half + 1023) << 52)) * float_of((k - half + 1023) << 52)
+    bounded = EXP_RANGE8[1] if x > EXP_RANGE8[1] else x
+    bounded = EXP_RANGE8[0] if bounded < EXP_RANGE8[0] else bounded
+    n, q = _reduced8(bounded)
+    half = n >> 1
+    return ((q + 1.0) * float_of((half + 1023) << 52)) * float_of((n - half + 1023) << 52)
 
 
 def _log4(x):
@@ -170,9 +188,9 @@ def _log4(x):
     p = p * f + F4(-2.4999993993e-1)
     p = p * f + F4(3.3333331174e-1)
     z = f * f
-    y = (f * z) * p + n * _LN2_LOW4
+    y = (f * z) * p + n * LN2_LOW4
     y = y - F4(0.5) * z
-    y = (f + y) + n * _LN2_HIGH4
+    y = (f + y) + n * LN2_HIGH4
     y = x if x == F4(math.inf) else y
     y = F4(-math.inf) if x == F4(0.0) else y
     return y if x >= F4(0.0) else F4(math.nan)
@@ -196,7 +214,7 @@ def _log8(x):
     p = p * z + 0.40000000000000877
     p = p * z + 0.666666666666666665
     half_square = 0.5 * f * f  # ln(1+f) = f - (f*f/2 - s (f*f/2 + R)): f enters unrounded
-    y = n * _LN2_HIGH8 - ((half_square - (s * (half_square + z * p) + n * _LN2_LOW8)) - f)
+    y = n * LN2_HIGH8 - ((half_square - (s * (half_square + z * p) + n * LN2_LOW8)) - f)
     y = x if x == math.inf else y
     y = -math.inf if x == 0.0 else y
     return y if x >= 0.0 else math.nan
@@ -343,22 +361,22 @@ def _log1p8(x):
 
 
 def _expm14(x):
-    u = _exp(x)
-    below = u - F4(1.0)
-    y = below * (x / _log(u))  # the rounding of u cancels: u - 1 and ln u are off by the same factor
-    y = u if u == F4(math.inf) else y
-    y = F4(-1.0) if below == F4(-1.0) else y
-    return x if u == F4(1.0) else y
+    bounded = F4(89.0) if x > F4(89.0) else x
+    bounded = F4(-20.0) if bounded < F4(-20.0) else bounded
+    n, q = _reduced4(bounded)
+    half = float_of(I4(I4(n + I4(126)) << I4(23)))  # 2**(n-1): 2**128 is no float32
+    y = half * q + (half - F4(0.5))
+    return x if abs(x) < F4(3e-8) else y + y  # 0 would lose its sign
 
 
 def _expm18(x):
-    """e**x - 1. Kahan's quotient, see Higham 2002, Accuracy and Stability of Numerical Algorithms, 1.14.1."""
-    u = _exp(x)
-    below = u - 1.0
-    y = below * (x / _log(u))
-    y = u if u == math.inf else y
-    y = -1.0 if below == -1.0 else y
-    return x if u == 1.0 else y
+    """e**x - 1 = 2**n (e**r - 1) + (2**n - 1): exact near 0, where n = 0."""
+    bounded = 710.0 if x > 710.0 else x
+    bounded = -40.0 if bounded < -40.0 else bounded
+    n, q = _reduced8(bounded)
+    half = float_of((n + 1022) << 52)
+    y = half * q + (half - 0.5)
+    return x if abs(x) < 1e-16 else y + y
 
 
 def _sign4(x):

@@ -22,6 +22,7 @@ from numba.core.typing import signature as signature_of
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin, register_model
 
+from . import vectormath
 from .tiles import LANES, lanes  # noqa: F401  how many numbers a vector holds
 
 _SCALARS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
@@ -267,22 +268,15 @@ def largest(typingctx, x):
 
 
 # ---- exp -------------------------------------------------------------------------------------------------------------
-# As in vectormath: x = n ln 2 + r, a polynomial in r, then the scaling by 2**n. By type: log2(e), 1.5 * 2**mantissa
-# (whose sum with x / ln 2 holds n in its low bits), ln 2 in two parts, the range outside which exp is 0 or infinite,
-# the bits of the mantissa, the bias of the exponent, and the coefficients of (e**r - 1 - r) / r**2.
+# As in vectormath, whose numbers these are; by type, with the bits of the mantissa and the bias of the exponent.
 _EXP = {
     types.float32: (
-        1.44269504, 12582912.0, 0.693359375, -2.12194440e-4, -104.0, 89.0, 23, 127,
-        (1.9875691e-4, 1.3981999e-3, 8.3334519e-3, 4.1665796e-2, 1.6666666e-1, 0.5),
+        vectormath.LOG2E4, vectormath.ROUND4, vectormath.LN2_HIGH4, vectormath.LN2_LOW4, *vectormath.EXP_RANGE4,
+        23, 127, vectormath.EXP4,
     ),
     types.float64: (
-        1.4426950408889634, 6755399441055744.0, 6.93147180369123816490e-01, 1.90821492927058770002e-10, -746.0, 710.0,
-        52, 1023,
-        (
-            2.09154422977801152e-9, 2.51062747335732947e-8, 2.75572718102197996e-7, 2.75572528335169097e-6,
-            2.48015873270071867e-5, 1.98412698768643549e-4, 1.38888888888833267e-3, 8.3333333333255447e-3,
-            4.16666666666666701e-2, 1.66666666666666714e-1, 0.5,
-        ),
+        vectormath.LOG2E8, vectormath.ROUND8, vectormath.LN2_HIGH8, vectormath.LN2_LOW8, *vectormath.EXP_RANGE8,
+        52, 1023, vectormath.EXP8,
     ),
 }  # fmt: skip
 

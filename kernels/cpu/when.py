@@ -23,6 +23,8 @@ _ONE_THREAD_PRODUCT, _ONE_THREAD_VECTOR = 262_144, 9_216
 
 def matmul_when(a, b):
     """Refused: two vectors, mixed types, integers, shapes that do not fit, small products."""
+    if a.ndim == b.ndim == 2 and a.size * b.shape[1] <= _ONE_THREAD_VECTOR:
+        return False
     if (a.dtype is not b.dtype and a.dtype != b.dtype) or a.dtype not in FLOATS or a.shape[-1] != b.shape[-2:][0]:
         return False
     if a.ndim < 2 or b.ndim < 2:
@@ -36,18 +38,19 @@ def matmul_when(a, b):
 
 def linear_when(x, weight, bias=None):
     """Refused: a single vector, mixed types, shapes that do not fit, small products."""
-    if x.dtype not in FLOATS or x.dtype != weight.dtype or x.ndim < 2 or weight.ndim != 2:
+    work = x.size * weight.shape[0]
+    if work <= _ONE_THREAD_VECTOR or x.dtype not in FLOATS or x.dtype != weight.dtype or x.ndim < 2 or weight.ndim != 2:
         return False
     if bias is not None and (bias.dtype != x.dtype or bias.shape != weight.shape[:1]):
         return False
     n, k = weight.shape
     if x.shape[-1] != k or not k:
         return False
-    work = x.size * n
     return work > _ONE_THREAD_PRODUCT or (work > _ONE_THREAD_VECTOR and (x.size == k or n == 1))
 
 
 matmul_when.checks_shapes = linear_when.checks_shapes = True
+matmul_when.smallest = linear_when.smallest = 512  # of both: then the work is less than 512**2, whatever the shapes
 
 
 _CONVOLUTION_FROM = 20_000  # multiplications
@@ -88,6 +91,7 @@ LEAVES |= {"gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"}
 # log and tanh when the second thread pays; one pass over memory later still.
 _SEVERAL_FROM, _VECTOR_FROM, _ONE_FROM = 1_024, 16_384, 131_072
 RULE_FROM = 4_096
+_LOOP_FROM, _PAIR_FROM, _ROUNDINGS = 32_768, 12_288, {"floor", "ceil", "trunc", "round"}
 _RUN = 32  # the shortest run that pays where shapes broadcast
 
 
@@ -110,6 +114,34 @@ def generated(primitives):
                 smallest = _VECTOR_FROM if called & _VECTOR_IN_NUMPY else _ONE_FROM
             found[name] = (_unary_from if len(p.inputs) == 1 else _binary_from)(smallest)
     return found
+
+
+def looped(primitives):
+    """{name: predicate} of the elementwise primitives that NumPy's vector loops serve, on all threads: see loops.py.
+    log1p is among them: only inside other texts does that of vectormath.py win."""
+    found, others = {}, generated(primitives).keys() - {"log1p"}
+    for name, p in primitives.items():
+        if name in others or not p.inline or not p.inline.startswith(f"{name}(") or p.defaults or p.kind == "bool":
+            continue
+        ufunc = getattr(np, "rint" if name == "round" else name, None)
+        if not p.replaces and isinstance(ufunc, np.ufunc) and name not in ("copysign", "heaviside"):
+            pairs, smallest = ufunc.nin == 2, _ONE_FROM if name in _ROUNDINGS else _LOOP_FROM
+            found[name] = _pair_from(_PAIR_FROM) if pairs else _unary_from(smallest)
+    return found
+
+
+def _pair_from(size):
+    def when(a, b, **_):
+        kind = type(b)
+        if kind is float or kind is int:
+            return a.size >= size and a.dtype in FLOATS
+        kind = type(a)
+        if kind is float or kind is int:
+            return b.size >= size and b.dtype in FLOATS
+        return a.size >= size and a.shape == b.shape and a.dtype == b.dtype and a.dtype in FLOATS
+
+    when.smallest, when.checks_shapes = size, True
+    return when
 
 
 def _unary_from(size):
@@ -222,6 +254,7 @@ def softmax_backward_when(g, y, *, axis):
 
 
 log_softmax_backward_when = softmax_backward_when
+softmax_when.smallest = logsumexp_when.smallest = softmax_backward_when.smallest = 128
 
 
 def cross_entropy_when(x, labels):
@@ -285,8 +318,16 @@ def max_when(x, *, axis=None, keepdims=False):
     return bool(axes) and _trailing(x, axes, _MAX_ALL_FROM)
 
 
+def extreme_backward_when(dy, x, extreme, *, axis=None):
+    """Refused: all but trailing axes, few elements, memory in no order, several types."""
+    axes = _axes(x, axis)
+    same = dy.dtype == extreme.dtype == x.dtype and dy.size == extreme.size
+    return bool(axes) and _trailing(x, axes, _ROWS_SUM_FROM) and same
+
+
 mean_when, min_when = sum_when, max_when
 sum_when.checks_shapes = max_when.checks_shapes = True
+sum_when.smallest = max_when.smallest = _SUM_FROM
 
 
 def sum_to_when(x, *, shape):
@@ -295,6 +336,9 @@ def sum_to_when(x, *, shape):
         return False
     padded = (1,) * (x.ndim - len(shape)) + tuple(shape)
     return _summed(x, [i for i, n in enumerate(padded) if n != x.shape[i]])
+
+
+sum_to_when.smallest = _SUM_FROM
 
 
 # ---- normalisation ---------------------------------------------------------------------------------------------------
@@ -353,6 +397,16 @@ def batch_norm_backward_when(dy, dmean, dvar, x, mean, rstd, weight=None):
     return (
         batch_norm_when(x, weight) and _of(x.dtype, x.shape, dy) and _of(x.dtype, x.shape[1:2], dmean, dvar, mean, rstd)
     )
+
+
+def batch_norm_inference_when(x, mean, var, weight=None, bias=None, *, eps=1e-5):
+    """Refused: fewer than 128 elements, several types."""
+    return batch_norm_when(x, weight, bias) and _of(x.dtype, x.shape[1:2], mean, var)
+
+
+def batch_norm_inference_backward_when(dy, x, mean, rstd, weight=None):
+    """Refused: fewer than 128 elements, several types, shapes that do not fit."""
+    return batch_norm_when(x, weight) and _of(x.dtype, x.shape, dy) and _of(x.dtype, x.shape[1:2], mean, rstd)
 
 
 # ---- attention -------------------------------------------------------------------------------------------------------
@@ -434,6 +488,27 @@ def rnn_sequence_backward_when(dy, x, h0, weight_ih, weight_hh, out, **_):
     return _sequence(x, h0, dy, weight_ih, weight_hh, out)
 
 
+_STEP_FROM = 128  # gates
+
+
+def lstm_gates_when(x, a, c):
+    """Refused: few numbers, several types."""
+    return x.size >= _STEP_FROM and x.dtype in FLOATS and x.dtype == a.dtype == c.dtype
+
+
+def lstm_gates_backward_when(dh, dcell, c, gates):
+    """As lstm_gates_when."""
+    return lstm_gates_when(gates, dh, dcell) and gates.dtype == c.dtype
+
+
+gru_gates_when = lstm_gates_when
+
+
+def gru_gates_backward_when(dh, h, gates):
+    """As lstm_gates_when."""
+    return lstm_gates_when(gates, dh, h)
+
+
 # ---- rows of tables --------------------------------------------------------------------------------------------------
 _ROWS_FROM, _ROW_SUMS_FROM = 32_768, 1_024  # elements; NumPy copies rows well, and adds them up after sorting
 
@@ -452,23 +527,56 @@ def scatter_when(v, *arrays, key, shape):
     return v.size >= _ROW_SUMS_FROM and v.shape == (*arrays[0].shape, *shape[1:]) and math.prod(shape) > 0
 
 
+_ALONG_FROM, _SUMS_ALONG_FROM = 1_024, 64  # elements; the reference of the sums makes a dozen calls
+
+
+def _except(shape, axis):
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def take_along_axis_when(x, indices, *, axis=-1):
+    """Refused: few elements, memory in no order, lengths of other axes that broadcast."""
+    if indices.size < _ALONG_FROM or x.dtype not in FLOATS or indices.dtype.kind not in "iu" or x.ndim != indices.ndim:
+        return False
+    axis = axis % x.ndim if -x.ndim <= axis < x.ndim else x.ndim
+    return x.size > 0 and x.flags.carray and _except(x.shape, axis) == _except(indices.shape, axis)
+
+
+def add_along_axis_when(v, indices, *, axis, size):
+    """Refused: few elements, v and indices of several shapes."""
+    if v.size < _SUMS_ALONG_FROM or v.dtype not in FLOATS or indices.dtype.kind not in "iu":
+        return False
+    return v.shape == indices.shape and -v.ndim <= axis < v.ndim and size > 0
+
+
 getitem_when.checks_shapes = scatter_when.checks_shapes = True
+take_along_axis_when.checks_shapes = add_along_axis_when.checks_shapes = True
 
 
 # ---- pooling ---------------------------------------------------------------------------------------------------------
 def max_pool_when(x, *, size, stride, padding=(0, 0), dilation=(1, 1)):
     """Refused: one and three spatial axes."""
-    return x.ndim == 4 and x.dtype in FLOATS
+    return x.ndim == 4 and len(size) == 2 and x.dtype in FLOATS
 
 
 def window_sum_when(x, *, size, stride, frame):
-    """Refused: one and three spatial axes, few elements."""
-    return len(size) == 2 and x.size >= 256 and x.dtype in FLOATS
+    """Refused: few elements."""
+    return 1 <= len(size) <= 3 and x.size >= 256 and x.dtype in FLOATS
 
 
 def window_sum_backward_when(dy, *, spatial, size, stride, frame):
     """As window_sum_when."""
-    return len(size) == 2 and dy.size >= 256 and dy.dtype in FLOATS
+    return 1 <= len(size) <= 3 and dy.size >= 256 and dy.dtype in FLOATS
+
+
+def adaptive_avg_pool_when(x, *, size):
+    """Refused: few elements, no window."""
+    return 1 <= len(size) <= 3 and x.size >= 64 and math.prod(size) > 0 and x.dtype in FLOATS
+
+
+def adaptive_avg_pool_backward_when(dy, *, spatial):
+    """Refused: few elements."""
+    return 1 <= len(spatial) <= 3 and dy.size >= 16 and math.prod(spatial) > 0 and dy.dtype in FLOATS
 
 
 def max_pool_backward_when(dy, positions, *, spatial):

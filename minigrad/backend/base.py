@@ -123,25 +123,26 @@ def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -
         kernel = kernel or load_kernel(load, otherwise)
         return kernel(*arrays, **params)
 
-    smallest = getattr(when, "smallest", None)  # elements, below which it refuses without a further look
-    if smallest is None or len(p.inputs) > 2 or p.defaults:
+    smallest = getattr(when, "smallest", None)  # elements of the first two, below which it refuses at once
+    if smallest is None or p.variadic:
         return run
+
+    def run_unary(x: Any, **params: Any) -> Any:  # small arrays pass with one comparison
+        try:
+            small = x.size < smallest
+        except AttributeError:  # a Python number
+            small = True
+        return otherwise(x, **params) if small else run(x, **params)
 
     def run_binary(a: Any, b: Any) -> Any:
         small = getattr(a, "size", 1) < smallest and getattr(b, "size", 1) < smallest
         return otherwise(a, b) if small else run(a, b)
 
-    if len(p.inputs) == 2:
-        return run_binary
+    def run_more(a: Any, b: Any, *others: Any, **params: Any) -> Any:
+        small = a.size < smallest and b.size < smallest
+        return otherwise(a, b, *others, **params) if small else run(a, b, *others, **params)
 
-    def run_unary(x: Any) -> Any:  # small arrays pass with one comparison
-        try:
-            small = x.size < smallest
-        except AttributeError:  # a Python number
-            small = True
-        return otherwise(x) if small else run(x)
-
-    return run_unary
+    return run_unary if len(p.inputs) == 1 else run_binary if len(p.inputs) == 2 and not p.defaults else run_more
 
 
 def load_kernel(load: Callable, otherwise: Any = None) -> Any:

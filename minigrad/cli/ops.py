@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 
 from ..errors import ArgumentError
-from ..primitive import PRIMITIVES, Case, Primitive
+from ..primitive import MANY, PRIMITIVES, Case, Primitive
 
 
 def table() -> Iterator[str]:
@@ -47,7 +47,8 @@ def detail(name: str) -> Iterator[str]:
 def _kind(p: Primitive) -> str:
     words = ["fused, its body is made of other primitives" if p.fused else "primitive"]
     words += ["elementwise"] * bool(p.inline) + ["may return a view"] * p.view
-    words += [f"{p.outputs} outputs"] * (p.outputs > 1) + [f"saves {', '.join(p.saves)}"] * bool(p.saves)
+    count = "several" if p.outputs == MANY else p.outputs
+    words += [f"{count} outputs"] * (p.outputs > 1) + [f"saves {', '.join(p.saves)}"] * bool(p.saves)
     return ", ".join(words)
 
 

@@ -24,6 +24,8 @@ from .images import mnist as mnist
 from .images import read_idx as read_idx
 from .loader import DataLoader as DataLoader
 from .loader import default_collate as default_collate
+from .samplers import RandomSampler as RandomSampler
+from .samplers import WeightedSampler as WeightedSampler
 from .tables import Table as Table
 from .tables import breast_cancer as breast_cancer
 from .tables import diabetes as diabetes
@@ -34,3 +36,7 @@ from .texts import movie_reviews as movie_reviews
 from .texts import multi30k as multi30k
 from .texts import names as names
 from .texts import tiny_shakespeare as tiny_shakespeare
+from .tokens import BytePairTokenizer as BytePairTokenizer
+from .tokens import CharacterTokenizer as CharacterTokenizer
+from .tokens import WordTokenizer as WordTokenizer
+from .tokens import padded as padded

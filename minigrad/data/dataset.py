@@ -26,6 +26,13 @@ class Dataset:
         """The samples of these indices as arrays with a leading batch axis; None: only one by one."""
         return None
 
+    def whole(self) -> tuple[np.ndarray, ...]:
+        """All samples as arrays, (N, ...) each. For data sets whose samples are arrays or numbers."""
+        everything = self.batch(np.arange(len(self)))
+        if everything is None:
+            everything = tuple(np.stack(part) for part in zip(*[self[i] for i in range(len(self))]))
+        return everything
+
 
 class ArrayDataset(Dataset):
     """Arrays whose rows belong together: sample i is ``(a[i], b[i], ...)``.

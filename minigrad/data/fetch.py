@@ -79,12 +79,11 @@ def members(archive: Path, wanted: Mapping[str, str]) -> dict[str, bytes]:
                         found[key] = packed.read(inside[name])
         else:
             with tarfile.open(archive) as packed:
-                names = {name: key for key, name in wanted.items()}
+                keys = {name: key for key, name in wanted.items()}
                 for member in packed:
-                    key = names.get(_plain(member.name))
-                    if key is not None and member.isfile():
+                    if _plain(member.name) in keys and member.isfile():
                         file: IO[bytes] | None = packed.extractfile(member)
-                        found[key] = file.read() if file else b""
+                        found[keys[_plain(member.name)]] = file.read() if file else b""
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
         raise DataError(f"{archive}: damaged or incomplete ({error}). Delete it and fetch it again.") from None
     missing = [name for key, name in wanted.items() if key not in found]

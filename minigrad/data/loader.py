@@ -19,11 +19,11 @@ class DataLoader:
     """Iterate over a data set in batches of tensors, each sample once per pass.
 
     shuffle: in a new random order on every pass. drop_last: leave out the last batch if it is not full. sampler: the
-    indices of a pass, in order, in place of all. collate_fn: makes a batch of a list of samples. transform: called as
-    ``transform(inputs, generator)`` with the first array of each batch (on the host, batch axis first), for random
-    changes to images. generator, or seed for a new one: what a pass draws its order and its seed from; else the shared
-    one. Each batch has a generator of its own, seeded by the pass and its place, so that what a batch becomes does not
-    depend on who made the others, or when.
+    indices of a pass, in order, or what draws them (see samplers.py). collate_fn: makes a batch of a list of samples.
+    transform: called as ``transform(inputs, generator)`` with the first array of each batch (on the host, batch axis
+    first), for random changes to images. generator, or seed for a new one: what a pass draws its order and its seed
+    from; else the shared one. Each batch has a generator of its own, seeded by the pass and its place, so that what a
+    batch becomes does not depend on who made the others, or when.
 
     ``state_dict()`` says where the pass in progress stands; a loader that loads it goes on with the next batch.
 
@@ -39,7 +39,7 @@ class DataLoader:
         shuffle: bool = False,
         *,
         drop_last: bool = False,
-        sampler: Iterable[int] | None = None,
+        sampler: Iterable[int] | Callable[[Generator], np.ndarray] | None = None,
         collate_fn: Callable[[list], Any] | None = None,
         transform: Callable[[np.ndarray, Generator], np.ndarray] | None = None,
         generator: Generator | None = None,
@@ -94,7 +94,9 @@ class DataLoader:
                 generator.set_state(self.start)
         self.loaded = False
         seed = 0 if self.transform is None else int(generator.numpy("integers", 2**62))
-        if self.sampler is not None:
+        if callable(self.sampler):
+            order = np.asarray(self.sampler(generator))
+        elif self.sampler is not None:
             order = np.fromiter(self.sampler, np.int64)
         elif self.shuffle:
             order = generator.numpy("permutation", len(self.dataset))

@@ -1,4 +1,6 @@
-"""Arrays and models on disk: safetensors and npz. A file is replaced only once the new one is complete.
+"""Arrays, models and training states on disk: safetensors and npz, and PyTorch's files to read.
+
+A file is replaced only once the new one is complete, and no file, damaged or hostile, runs code when it is read.
 
 >>> import tempfile
 >>> from minigrad import io, tensor

@@ -1,14 +1,13 @@
-"""Named arrays in a file: ``save(model.state_dict(), path)`` and ``model.load_state_dict(load(path))``.
+"""States in a file: ``save(model.state_dict(), path)`` and ``model.load_state_dict(load(path))``.
 
-The suffix says the format: ``.safetensors``, which others read too, or ``.npz``, NumPy's. Reading runs no code.
+The suffix says the format: ``.safetensors``, which others read too, or ``.npz``, NumPy's. PyTorch's ``.pt`` and
+``.pth`` can be read. Reading runs no code from the file, and a damaged or hostile file is a DataError.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,81 +15,100 @@ from typing import Any
 import numpy as np
 
 from ..creation import asarray
-from ..errors import DataError, DTypeError
-from ..extras import require
+from ..errors import ArgumentError, DataError, DTypeError
 from ..tensor import Tensor
+from . import npz_file, pytorch_file, safetensors_file
 from .atomic import atomic_write
+from .structure import is_flat, put_together, taken_apart
 
-METADATA = "__metadata__"  # the name safetensors uses for it; in an npz the name of a member
+STRUCTURE, COMPLEX = "minigrad.structure", "minigrad.complex128"  # names of notes; the others are the caller's
+WRITTEN, READ = (".safetensors", ".npz"), (".safetensors", ".npz", ".pt", ".pth")
 
 
-def save(state: Mapping[str, Any], path: str | os.PathLike, *, metadata: Mapping[str, str] | None = None) -> None:
-    """Write named tensors (or arrays) and, if given, a few strings about them."""
-    suffix = _suffix(path)
-    arrays = {name: _host(name, value) for name, value in state.items()}
+def save(state: Mapping[Any, Any], path: str | os.PathLike, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors or arrays by name, or a whole training state, and, if given, a few strings about it.
+
+    A training state is a dict that nests dicts, lists and tuples of arrays, numbers, strings and None, such as
+    ``{"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}``; `load` gives it back as it was,
+    integer keys, tuples and NaN included. Its arrays are named by their path, ``model.weight``. The file is complete or
+    as it was before. complex128, which safetensors lacks, is stored there as pairs of float64.
+    """
+    path = Path(path)
+    suffix = _suffix(path, WRITTEN)
+    if not isinstance(state, Mapping):
+        raise DTypeError(f"save: the state must be a dict: got {type(state).__name__}.")
     notes = {str(k): str(v) for k, v in (metadata or {}).items()}
-    if suffix == ".safetensors":
-        content = _safetensors("save").numpy.save(arrays, notes or None)
+    values, text = (state, None) if is_flat(state) else taken_apart(state)
+    arrays = {name: _host(name, value) for name, value in values.items()}
+    if text is not None:
+        notes[STRUCTURE] = text
+    for name in arrays:
+        if name == npz_file.METADATA or "\0" in name:
+            raise DataError(f"{path}: {name!r} cannot be the name of an array in a file.")
+    if suffix == ".npz":
+        content = npz_file.encoded(arrays, notes)
     else:
-        if METADATA in arrays:
-            raise DataError(f"{path}: {METADATA!r} cannot be the name of an array in an npz file.")
-        file = io.BytesIO()
-        extra: dict[str, Any] = {METADATA: np.array(json.dumps(notes))} if notes else {}
-        np.savez(file, allow_pickle=False, **arrays, **extra)
-        content = file.getvalue()
+        if wide := [name for name, array in arrays.items() if array.dtype == np.complex128]:
+            arrays |= {name: np.stack((arrays[name].real, arrays[name].imag), axis=-1) for name in wide}
+            notes[COMPLEX] = json.dumps(wide)
+        content = safetensors_file.encoded(arrays, notes)
     atomic_write(path, content)
 
 
-def load(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The named tensors of a file, on the host."""
-    return {name: asarray(array) for name, array in _read(path)[0].items()}
+def load(path: str | os.PathLike, *, memory_map: bool = False) -> Any:
+    """What `save` wrote, on the host: a dict of Tensors by name, or the training state with everything in its place.
+
+    Also what others wrote as safetensors or npz, and what ``torch.save`` wrote, as far as it consists of tensors,
+    numbers, strings and containers: anything else is refused by name. bfloat16 is read as float32, which holds all its
+    values. In a training state a NumPy array is a NumPy array again; in a dict of arrays all are Tensors.
+    memory_map (safetensors only): arrays are not read but mapped, and an edit of one leaves the file as it is; the file
+    must not be shortened meanwhile.
+    """
+    path = Path(path)
+    suffix = _suffix(path, READ)
+    if memory_map and suffix != ".safetensors":
+        raise ArgumentError(f"load: memory_map is for .safetensors files: got {path.name!r}.")
+    if suffix in (".pt", ".pth"):
+        return pytorch_file.read(path)
+    arrays, notes = _read(path, suffix, memory_map)
+    text = notes.get(STRUCTURE)
+    try:
+        for name in json.loads(notes.get(COMPLEX, "[]")):
+            arrays[name] = _paired(arrays[name])
+        return {name: asarray(array) for name, array in arrays.items()} if text is None else put_together(text, arrays)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: its notes do not fit its arrays ({error}).") from None
 
 
 def load_metadata(path: str | os.PathLike) -> dict[str, str]:
     """The strings that `save` was given as metadata."""
-    return _read(path)[1]
+    path = Path(path)
+    suffix = _suffix(path, READ)
+    notes = {} if suffix in (".pt", ".pth") else _read(path, suffix, memory_map=suffix == ".safetensors")[1]
+    return {k: v for k, v in notes.items() if k not in (STRUCTURE, COMPLEX)}
 
 
-def _read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    suffix = _suffix(path)
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from None
-    if suffix == ".safetensors":
-        safetensors = _safetensors("load")
-        try:
-            arrays = safetensors.numpy.load(content)
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: not a complete safetensors file ({error}).") from None
-        return {name: arrays[name] for name in sorted(arrays)}, header.get(METADATA, {})
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise ValueError("it holds a single array; .npy files are read with numpy.load")
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a complete npz file ({error}).") from None
-    notes = arrays.pop(METADATA, None)
-    return arrays, {} if notes is None else json.loads(str(notes))
+def _read(path: Path, suffix: str, memory_map: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    return npz_file.read(path) if suffix == ".npz" else safetensors_file.read(path, memory_map)
 
 
-def _suffix(path: str | os.PathLike) -> str:
-    suffix = Path(path).suffix
-    if suffix not in (".safetensors", ".npz"):
-        raise DataError(f"{path}: the name must end in .safetensors or .npz, which says the format: got {suffix!r}.")
-    return suffix
+def _suffix(path: Path, known: tuple[str, ...]) -> str:
+    if path.suffix not in known:
+        formats = f"{', '.join(known[:-1])} or {known[-1]}"
+        raise DataError(f"{path}: the name must end in {formats}, which says the format: got {path.suffix!r}.")
+    return path.suffix
 
 
 def _host(name: str, value: Any) -> np.ndarray:
-    array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.dtype.kind not in "biufc":
+    array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8 * (1 + (array.dtype.kind == "c")):
         raise DTypeError(f"save: {name} must hold numbers or booleans: got {array.dtype}.")
     # the formats store row-major, little-endian bytes
     return np.array(array, dtype=array.dtype.newbyteorder("<"), order="C", copy=None)
 
 
-def _safetensors(use: str) -> Any:
-    require("safetensors.numpy", extra="train", use=f"{use} .safetensors")
-    return require("safetensors", extra="train", use=f"{use} .safetensors")
+def _paired(array: np.ndarray) -> np.ndarray:
+    """Pairs of float64 as complex128."""
+    if array.dtype != np.float64 or array.shape[-1:] != (2,):
+        raise ValueError(f"complex numbers must be pairs of float64: got {array.dtype} of shape {array.shape}")
+    return np.ascontiguousarray(array).view(np.complex128)[..., 0]

@@ -158,6 +158,21 @@ class LeakyReLU(Module):
         return f"negative_slope={self.negative_slope}" + ", inplace=True" * self.inplace
 
 
+class RReLU(Module):
+    """y = x where x > 0, else a x; in training a is uniform on [lower, upper) for each element, in eval() their mean.
+    Xu et al. 2015, arXiv:1505.00853."""
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False):
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rrelu(x, self.lower, self.upper, self.training)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}" + ", inplace=True" * self.inplace
+
+
 class ELU(Module):
     """y = x where x > 0, else alpha (e**x - 1). Clevert et al. 2015, arXiv:1511.07289."""
 
@@ -274,6 +289,19 @@ class GLU(Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
+
+
+class SwiGLU(GLU):
+    """y = silu(a) b, a and b the halves of x along `dim`. Shazeer 2020, arXiv:2002.05202, eq. 6.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> nn.SwiGLU()(mg.ones(2, 6)).shape
+    (2, 3)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.swiglu(x, self.dim)
 
 
 class Softmax(Module):

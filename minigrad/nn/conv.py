@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..errors import ArgumentError, ShapeError
@@ -14,13 +13,14 @@ from .linear import default_fill, positive
 from .module import Module, made
 
 
-class _Conv(Module):
-    """What the convolutions share: options, parameters, repr. `axes` spatial axes."""
+class _Convolution(Module):
+    """What convolutions and their transposes share: options, parameters, repr. `axes` spatial axes."""
 
     axes: int
-    transposed = False
+    modes: tuple[str, ...] = ("zeros",)
+    output_padding: tuple[int, ...]
 
-    def __init__(
+    def _set_up(
         self,
         in_channels: int,
         out_channels: int,
@@ -29,64 +29,30 @@ class _Conv(Module):
         padding: Any,
         dilation: Any,
         groups: int,
-        bias: bool,
         padding_mode: str,
-        device: Any,
-        dtype: Any,
-        output_padding: Any = 0,
-    ):
-        super().__init__()
+    ) -> None:
         who, n = type(self).__name__, self.axes
         positive(who, in_channels=in_channels, out_channels=out_channels, groups=groups)
         for name, size in (("in_channels", in_channels), ("out_channels", out_channels)):
             if size % groups:
                 raise ArgumentError(f"{who}: groups must divide {name}: got groups={groups}, {name}={size}.")
-        modes = ("zeros",) if self.transposed else ("zeros", "reflect", "replicate", "circular")
-        if padding_mode not in modes:
-            raise ArgumentError(f"{who}: padding_mode must be {' or '.join(modes)}: got {padding_mode!r}.")
-        self.in_channels, self.out_channels, self.groups, self.padding_mode = (
-            in_channels,
-            out_channels,
-            groups,
-            padding_mode,
-        )
+        if padding_mode not in self.modes:
+            raise ArgumentError(f"{who}: padding_mode must be {' or '.join(self.modes)}: got {padding_mode!r}.")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.groups, self.padding_mode = groups, padding_mode
         self.kernel_size = sizes(kernel_size, n, who, "kernel_size")
         self.stride, self.dilation = sizes(stride, n, who, "stride"), sizes(dilation, n, who, "dilation")
-        if isinstance(padding, str):
-            if padding not in ("same", "valid") or self.transposed:
-                raise ArgumentError(f"{who}: padding must be 'same', 'valid' or numbers: got {padding!r}.")
-            if padding == "same":
-                same_padding(self.kernel_size, self.dilation, self.stride, who)  # refuses a stride
-            self.padding: Any = padding
-        else:
-            self.padding = sizes(padding, n, who, "padding", 0)
-        self.output_padding = sizes(output_padding, n, who, "output_padding", 0)
-        channels = (in_channels, out_channels // groups) if self.transposed else (out_channels, in_channels // groups)
-        self.weight = made((*channels, *self.kernel_size), device, dtype)
-        self.bias = made((out_channels,), device, dtype) if bias else None
+        self.padding: Any = padding if isinstance(padding, str) else sizes(padding, n, who, "padding", 0)
+        self.output_padding = (0,) * n
+
+    def _make(self, rows: int, columns: int, bias: bool, device: Any, dtype: Any) -> None:
+        """The parameters: weight (rows, columns, *kernel_size), bias (out_channels,)."""
+        self.weight = made((rows, columns, *self.kernel_size), device, dtype)
+        self.bias = made((self.out_channels,), device, dtype) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         default_fill(self.weight, self.bias)
-
-    def _frame(self) -> list[int]:
-        """The padding as functional.pad takes it: (before, after) of the last axis first."""
-        if self.padding == "same":
-            pairs = same_padding(self.kernel_size, self.dilation, self.stride, type(self).__name__)
-        else:
-            pairs = [(p, p) for p in ((0,) * self.axes if self.padding == "valid" else self.padding)]
-        return [v for pair in reversed(pairs) for v in pair]
-
-    def _convolve(self, function: Callable, x: Tensor) -> Tensor:
-        if x.ndim in (self.axes + 1, self.axes + 2) and x.shape[-self.axes - 1] != self.in_channels:
-            raise ShapeError(
-                f"{type(self).__name__}: x must have in_channels={self.in_channels} channels at axis "
-                f"{x.ndim - self.axes - 1}: got shape {x.shape}."
-            )
-        if self.padding_mode == "zeros":
-            return function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-        x = F.pad(x, self._frame(), mode=self.padding_mode)
-        return function(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
@@ -96,6 +62,54 @@ class _Conv(Module):
         text += f", groups={self.groups}" if self.groups != 1 else ""
         text += ", bias=False" if self.bias is None else ""
         return text + (f", padding_mode={self.padding_mode}" if self.padding_mode != "zeros" else "")
+
+
+class _Conv(_Convolution):
+    modes = ("zeros", "reflect", "replicate", "circular")
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        self._set_up(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode)
+        if isinstance(padding, str):
+            who = type(self).__name__
+            if padding not in ("same", "valid"):
+                raise ArgumentError(f"{who}: padding must be 'same', 'valid' or numbers: got {padding!r}.")
+            if padding == "same":
+                same_padding(self.kernel_size, self.dilation, self.stride, who)  # refuses a stride
+        self._make(out_channels, in_channels // groups, bias, device, dtype)
+
+    def _frame(self) -> list[int]:
+        """The padding as functional.pad takes it: (before, after) of the last axis first."""
+        if self.padding == "same":
+            pairs = same_padding(self.kernel_size, self.dilation, self.stride, type(self).__name__)
+        else:
+            pairs = [(p, p) for p in ((0,) * self.axes if self.padding == "valid" else self.padding)]
+        return [v for pair in reversed(pairs) for v in pair]
+
+    def forward(self, x: Tensor) -> Tensor:
+        function = getattr(F, f"conv{self.axes}d")
+        if x.ndim in (self.axes + 1, self.axes + 2) and x.shape[-self.axes - 1] != self.in_channels:
+            raise ShapeError(
+                f"{type(self).__name__}: x must have in_channels={self.in_channels} channels at axis "
+                f"{x.ndim - self.axes - 1}: got shape {x.shape}."
+            )
+        if self.padding_mode == "zeros":
+            return function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x = F.pad(x, self._frame(), mode=self.padding_mode)
+        return function(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 class Conv1d(_Conv):
@@ -114,37 +128,6 @@ class Conv1d(_Conv):
 
     axes = 1
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._convolve(F.conv1d, x)
-
 
 class Conv2d(_Conv):
     """y[b, o, i, j] = bias[o] + sum over c, k, l of weight[o, c, k, l] x[b, c, i stride + k dilation - padding, ...].
@@ -160,37 +143,6 @@ class Conv2d(_Conv):
 
     axes = 2
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._convolve(F.conv2d, x)
-
 
 class Conv3d(_Conv):
     """As Conv2d with three spatial axes. x: (B, C, D, H, W) or (C, D, H, W); weight: (O, C/groups, KD, KH, KW).
@@ -203,41 +155,8 @@ class Conv3d(_Conv):
 
     axes = 3
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-        )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._convolve(F.conv3d, x)
-
-
-class _ConvTranspose(_Conv):
-    transposed = True
-
+class _ConvTranspose(_Convolution):
     def __init__(
         self,
         in_channels: int,
@@ -253,20 +172,12 @@ class _ConvTranspose(_Conv):
         device: Any = None,
         dtype: Any = None,
     ):
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
-            output_padding,
-        )
+        super().__init__()
+        if isinstance(padding, str):
+            raise ArgumentError(f"{type(self).__name__}: padding must be numbers: got {padding!r}.")
+        self._set_up(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode)
+        self.output_padding = sizes(output_padding, self.axes, type(self).__name__, "output_padding", 0)
+        self._make(in_channels, out_channels // groups, bias, device, dtype)
 
     def forward(self, x: Tensor, output_size: Any = None) -> Tensor:
         extra = self.output_padding

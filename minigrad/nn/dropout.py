@@ -67,3 +67,35 @@ class AlphaDropout(_Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.alpha_dropout(x, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """As AlphaDropout, but whole channels drop. x: (B, C, ...)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.feature_alpha_dropout(x, self.p, self.training)
+
+
+class DropPath(Module):
+    """Stochastic depth: in training each sample of x is 0 with probability p, else x / (1 - p); y = x in eval().
+
+    x: (B, ...), the output of a residual branch: ``x + drop_path(branch(x))`` then skips the branch for some samples.
+    scale_by_keep=False: samples kept are x. Huang et al. 2016, arXiv:1603.09382, who scale in eval() instead.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> sorted(set(nn.DropPath(0.5)(mg.ones(100, 2)).flatten().tolist()))
+    [0.0, 2.0]
+    """
+
+    def __init__(self, p: float = 0.0, scale_by_keep: bool = True):
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ArgumentError(f"DropPath: p must be a probability, from 0 to 1: got {p}.")
+        self.p, self.scale_by_keep = p, scale_by_keep
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.drop_path(x, self.p, self.training, self.scale_by_keep)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}" + ", scale_by_keep=False" * (not self.scale_by_keep)

@@ -7,8 +7,10 @@ Names and behaviour are PyTorch's.
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from ..backend import get_backend
 from ..convert import DTYPE_NAMES, as_array
 from ..edits import link, written
-from ..errors import ArgumentError, DTypeError, GradError, MinigradError, StateError
+from ..errors import ArgumentError, DTypeError, GradError, StateError
 from ..mode import MODE
 from ..primitive import PRIMITIVES
 from ..tensor import Handle, Tensor, apply, leaf, wrap
@@ -32,8 +34,8 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True):
-        array = as_array(data)
+    def __init__(self, data: Any = None, requires_grad: bool = True):
+        array = as_array(() if data is None else data)
         read_only = not getattr(getattr(array, "flags", None), "writeable", True)
         self.array = array.copy() if read_only else array  # shares memory where it can be updated in place
         self.node = self._grad = self.storage = self.source = None
@@ -57,13 +59,31 @@ class Buffer(Tensor):
 
 
 class Hooks:
-    """The functions called around the forward and backward of one module."""
+    """The functions called around the forward and backward of one module, and around saving and loading its state."""
 
     def __init__(self) -> None:
-        self.before: list[Callable] = []
-        self.after: list[Callable] = []
-        self.backward_before: list[Callable] = []
-        self.backward: list[Callable] = []
+        self.before: list[Hook] = []
+        self.after: list[Hook] = []
+        self.backward_before: list[Hook] = []
+        self.backward: list[Hook] = []
+        self.saving: list[Hook] = []
+        self.saved: list[Hook] = []
+        self.loading: list[Hook] = []
+        self.loaded: list[Hook] = []
+
+    @property
+    def of_calls(self) -> bool:
+        return bool(self.before or self.after or self.backward_before or self.backward)
+
+
+class Hook:
+    """A registered function. with_kwargs: it also receives the keyword arguments; always: even if forward fails."""
+
+    def __init__(self, call: Callable, with_kwargs: bool = False, always: bool = False):
+        self.call, self.with_kwargs, self.always = call, with_kwargs, always
+
+
+EXTRA = "_extra_state"  # the last part of the key under which get_extra_state's value is saved
 
 
 class IncompatibleKeys(NamedTuple):
@@ -88,12 +108,14 @@ class Module:
     """
 
     training: bool  # train() and eval() set it; Dropout and BatchNorm behave accordingly
+    _declared: dict[str, type]  # what a name is for, Parameter, Buffer or Module, even while its value is None
     _buffer_names: dict[str, bool]  # name -> saved in state_dict
     _hooks: Hooks | None = None  # made at the first registration: a call without hooks costs nothing
+    _version: int = 1  # of the layout of the state, for hooks that load older ones
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Module:
         self = super().__new__(cls)  # here, not in __init__: a forgotten super().__init__() does no harm
-        self.__dict__.update(training=True, _buffer_names={})
+        self.__dict__.update(training=True, _declared={}, _buffer_names={})
         return self
 
     def __init__(self) -> None:
@@ -107,29 +129,32 @@ class Module:
             if self._hooks is None:
                 return self.forward(*args, **kwargs)
             return _hooked_call(self, self._hooks, args, kwargs)
-        except MinigradError as error:
+        except Exception as error:
             _locate(error, self)
             raise
 
     # -- attributes ------------------------------------------------------------------------------------------------
     def __setattr__(self, name: str, value: Any) -> None:
-        held = self.__dict__.get(name)
-        if isinstance(held, Parameter) and value is not None and not isinstance(value, Parameter):
-            raise DTypeError(
-                f"{type(self).__name__}.{name}: a parameter can only be replaced by a Parameter or None: "
-                f"got {type(value).__name__}. Wrap it in nn.Parameter(...), or copy_ into it under no_grad()."
-            )
-        if name in self._buffer_names and value is not None and not isinstance(value, Tensor):
-            raise DTypeError(
-                f"{type(self).__name__}.{name}: a buffer can only be replaced by a Tensor or None: "
-                f"got {type(value).__name__}."
-            )
-        if isinstance(value, Buffer):
+        kind, known = next((k for k in KINDS if isinstance(value, k)), None), self._declared.get(name)
+        if kind is None and known is not None:
+            if value is not None and not (known is Buffer and isinstance(value, Tensor)):
+                raise DTypeError(
+                    f"{type(self).__name__}.{name}: a {known.__name__.lower()} can only be replaced by a "
+                    f"{'Tensor' if known is Buffer else known.__name__} or None: got {type(value).__name__}."
+                    + " Wrap it in nn.Parameter(...), or copy_ into it under no_grad()."
+                    * (known is Parameter)
+                )
+        elif kind is not known:
+            if name in self.__dict__:
+                delattr(self, name)  # a new place in the order
+            self._declared[name] = kind  # type: ignore[assignment]
+        if kind is Buffer:
             self._buffer_names[name] = value.persistent
         self.__dict__[name] = value
 
     def __delattr__(self, name: str) -> None:
         self._buffer_names.pop(name, None)
+        self._declared.pop(name, None)
         super().__delattr__(name)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -138,29 +163,35 @@ class Module:
             raise DTypeError(f"register_parameter: {name!r} must be a Parameter or None: got {type(param).__name__}.")
         if param is not None and not param.is_leaf:
             raise GradError(f"register_parameter: {name!r} was computed from others; a parameter is a leaf.")
-        self._register(name, param)
+        self._register(name, param, Parameter)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Set a tensor that is part of the state, and of state_dict unless persistent=False, but not learned."""
         if tensor is not None and not isinstance(tensor, Tensor):
             raise DTypeError(f"register_buffer: {name!r} must be a Tensor or None: got {type(tensor).__name__}.")
-        self._register(name, tensor)
+        self._register(name, tensor, Buffer)
         self._buffer_names[name] = persistent
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Set a part under this name."""
         if module is not None and not isinstance(module, Module):
             raise DTypeError(f"register_module: {name!r} must be a Module or None: got {type(module).__name__}.")
-        self._register(name, module)
+        self._register(name, module, Module)
 
     add_module = register_module
 
-    def _register(self, name: str, value: Any) -> None:
+    def _register(self, name: str, value: Any, kind: Any) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise ArgumentError(f"{type(self).__name__}: a name must be a non-empty string without dots: got {name!r}.")
         if hasattr(type(self), name):
             raise ArgumentError(f"{type(self).__name__}: the name {name!r} is taken by a method. Choose another.")
-        setattr(self, name, value)
+        if name in self.__dict__ and self._declared.get(name) is not kind:
+            raise ArgumentError(f"{type(self).__name__}: the name {name!r} is taken by an attribute. Choose another.")
+        if kind is Buffer:  # any tensor
+            self.__dict__[name], self._declared[name] = value, Buffer
+        else:
+            setattr(self, name, value)
+            self._declared[name] = kind
 
     def get_submodule(self, target: str) -> Module:
         """The part at a path such as ``"encoder.layers.0"``; the module itself for ``""``."""
@@ -173,6 +204,16 @@ class Module:
                 )
         return found
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a part at a path such as ``"encoder.layers.0"``; strict: only where there is one."""
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if not name or not isinstance(module, Module):
+            raise ArgumentError(f"set_submodule: needs a path and a Module: got {target!r}, {type(module).__name__}.")
+        if strict:
+            self.get_submodule(target)
+        setattr(owner, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a path such as ``"encoder.layers.0.weight"``."""
         return self._get(target, Parameter, "get_parameter")
@@ -181,10 +222,11 @@ class Module:
         """The buffer at a path such as ``"norm.running_mean"``."""
         return self._get(target, Tensor, "get_buffer")
 
-    def _get(self, target: str, kind: type, who: str) -> Any:
+    def _get(self, target: str, kind: Any, who: str) -> Any:
         path, _, name = target.rpartition(".")
-        found = self.get_submodule(path).__dict__.get(name)
-        if not isinstance(found, kind):
+        owner = self.get_submodule(path)
+        found = owner.__dict__.get(name)
+        if not isinstance(found, kind) or (kind is Tensor and name not in owner._buffer_names):
             raise StateError(f"{who}: {type(self).__name__} has none at {target!r}.")
         return found
 
@@ -252,54 +294,102 @@ class Module:
         return (b for _, b in self.named_buffers(recurse=recurse))
 
     # -- state -----------------------------------------------------------------------------------------------------
-    def _saved(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
-        """(key, tensor) of all that state_dict holds, in PyTorch's order: parameters, buffers, parts."""
-        for name, p in self._own_parameters():
-            yield prefix + name, p
-        for name, b in self._own_buffers():
-            if self._buffer_names[name]:
-                yield prefix + name, b
+    def _own_state(self) -> Iterator[tuple[str, Tensor]]:
+        """(name, tensor) of the parameters, then of the buffers to save."""
+        yield from self._own_parameters()
+        yield from ((name, b) for name, b in self._own_buffers() if self._buffer_names[name])
+
+    def get_extra_state(self) -> Any:
+        """What else state_dict should hold for this module: anything that can be pickled. To be overridden."""
+        raise NotImplementedError(f"{type(self).__name__}: write its get_extra_state(self).")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what get_extra_state gave. To be overridden."""
+        raise NotImplementedError(f"{type(self).__name__}: write its set_extra_state(self, state).")
+
+    def state_dict(
+        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> OrderedDict[str, Tensor]:
+        """All parameters and persistent buffers by path,
+        sharing memory with the module (keep_vars: the very tensors).
+
+        A module's parameters come first, then its buffers, its extra state, and its parts. destination: the dictionary
+        to add to.
+        """
+        state = OrderedDict() if destination is None else destination
+        hooks = self._hooks or NO_HOOKS
+        for hook in list(hooks.saving):
+            hook.call(self, prefix, keep_vars)
+        for name, t in self._own_state():
+            state[prefix + name] = t if keep_vars else t.detach()
+        if type(self).get_extra_state is not Module.get_extra_state:
+            state[prefix + EXTRA] = self.get_extra_state()
         for name, v in list(self.__dict__.items()):
             if isinstance(v, Module):
-                yield from v._saved(f"{prefix}{name}.")
-
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
-        """All parameters and persistent buffers by path,
-        sharing memory with the module (keep_vars: the very tensors)."""
-        return OrderedDict((key, t if keep_vars else t.detach()) for key, t in self._saved(prefix))
+                v.state_dict(destination=state, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        for hook in list(hooks.saved):
+            hook.call(self, state, prefix, {"version": self._version})
+        return state
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
         """Copy values (Tensors, arrays, or anything NumPy can read) into the parameters and buffers of the same names.
 
-        All keys and shapes are checked before anything is written. strict=False tolerates missing and unexpected
-        keys, never a wrong shape. assign=True takes over dtype and memory of the values instead of copying.
+        All keys and shapes are checked before anything is written (but for strict keys where a post hook may yet
+        forgive them). strict=False tolerates missing and unexpected keys, never a wrong shape. assign=True takes over
+        the dtype of the values instead of converting them.
         """
         if not isinstance(state_dict, Mapping):
             raise DTypeError(f"load_state_dict: state_dict must be a mapping: got {type(state_dict).__name__}.")
-        own = OrderedDict(self._saved(""))
-        missing = [key for key in own if key not in state_dict]
-        unexpected = [key for key in state_dict if key not in own]
-        values = {key: _host(state_dict[key]) for key in own if key in state_dict}
-        wrong = [f"{k}: {v.shape} for {own[k].shape}" for k, v in values.items() if v.shape != own[k].shape]
-        lines = [f"missing: {', '.join(missing)}"] * bool(strict and missing)
-        lines += [f"unexpected: {', '.join(map(str, unexpected))}"] * bool(strict and unexpected)
+        state = OrderedDict(state_dict)  # hooks may rename
+        keys = IncompatibleKeys([], [])
+        others: list[str] = []  # messages of hooks
+        modules = [(f"{path}." if path else "", m) for path, m in self.named_modules(remove_duplicate=False)]
+        for prefix, module in modules:
+            for hook in list((module._hooks or NO_HOOKS).loading):
+                hook.call(module, state, prefix, {"version": module._version}, strict, *keys, others)
+        own = OrderedDict((prefix + name, t) for prefix, m in modules for name, t in m._own_state())
+        extras = {p + EXTRA: m for p, m in modules if type(m).set_extra_state is not Module.set_extra_state}
+        keys.missing_keys.extend(key for key in (*own, *extras) if key not in state)
+        keys.unexpected_keys.extend(key for key in state if key not in own and key not in extras)
+        values = {key: _host(state[key]) for key in own if key in state}
+        shapeless = {k for k in values if hasattr(own[k], "materialize")}  # of lazy layers: they take any shape
+        shapes = {k: v.shape if k in shapeless else own[k].shape for k, v in values.items()}
+        values = {k: v[0] if not shapes[k] and v.shape == (1,) else v for k, v in values.items()}
+        wrong = [f"{k}: {v.shape} for {shapes[k]}" for k, v in values.items() if v.shape != shapes[k]]
+        post = [(m, hook) for _, m in reversed(modules) for hook in list((m._hooks or NO_HOOKS).loaded)]
+        if not post or wrong or others:
+            self._check_keys(keys, wrong, others, strict)
+        for key, value in values.items():
+            t = own[key]
+            if key in shapeless:
+                t.materialize(value.shape)
+            if assign:
+                _move(t, t.backend.asarray(value, copy=True))
+            else:
+                t.array[...] = t.backend.asarray(value, dtype=t.dtype)
+                written(t, "load_state_dict")
+        for key, module in extras.items():
+            if key in state:
+                module.set_extra_state(state[key])
+        for module, hook in post:
+            if hook.call(module, keys) is not None:
+                raise ArgumentError("load_state_dict: a post hook must change the lists of keys in place, not return.")
+        self._check_keys(keys, wrong, others, strict)
+        return keys
+
+    def _check_keys(self, keys: IncompatibleKeys, wrong: list[str], others: list[str], strict: bool) -> None:
+        lines = [f"missing: {', '.join(keys.missing_keys)}"] * bool(strict and keys.missing_keys)
+        lines += [f"unexpected: {', '.join(map(str, keys.unexpected_keys))}"] * bool(strict and keys.unexpected_keys)
         lines += [f"wrong shape: {'; '.join(wrong)}"] * bool(wrong)
+        lines += others
         if lines:
             listed = "\n  ".join(lines)
             raise StateError(
                 f"load_state_dict: the keys and shapes must be {type(self).__name__}'s:\n  {listed}\n"
                 "Build the model with the same options, or pass strict=False to load what matches in name."
             )
-        for key, value in values.items():
-            t = own[key]
-            if assign:
-                _move(t, t.backend.asarray(value, copy=True))
-            else:
-                t.array[...] = t.backend.asarray(value, dtype=t.dtype)
-                written(t, "load_state_dict")
-        return IncompatibleKeys(missing, unexpected)
 
     # -- changes to the whole ----------------------------------------------------------------------------------------
     def apply(self, fn: Callable[[Module], Any]) -> Module:
@@ -313,8 +403,9 @@ class Module:
         """Training behaviour (dropout drops, batch norm uses the batch) for this module and its parts."""
         if not isinstance(mode, bool):
             raise ArgumentError(f"train: mode must be True or False: got {mode!r}.")
-        for module in self.modules():
-            module.__dict__["training"] = mode
+        self.__dict__["training"] = mode
+        for child in self.children():
+            child.train(mode)  # which it may have overridden
         return self
 
     def eval(self) -> Module:
@@ -325,6 +416,32 @@ class Module:
         """Freeze (False) or unfreeze all parameters."""
         for p in self.parameters():
             p.requires_grad = requires_grad
+        return self
+
+    def freeze(self, *paths: str) -> Module:
+        """No gradient for the parameters at these paths, in which * stands for anything (none given: for all).
+
+        >>> from minigrad import nn
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).freeze("0.*")
+        >>> [name for name, p in model.named_parameters() if p.requires_grad]
+        ['1.weight', '1.bias']
+        """
+        return self._learn(paths, False, "freeze")
+
+    def unfreeze(self, *paths: str) -> Module:
+        """The reverse of `freeze`."""
+        return self._learn(paths, True, "unfreeze")
+
+    def _learn(self, paths: tuple[str, ...], learned: bool, who: str) -> Module:
+        named = list(self.named_parameters(remove_duplicate=False))
+        for path in paths or ("*",):
+            found = [p for name, p in named if fnmatchcase(name, path)]
+            if paths and not found:
+                raise ArgumentError(
+                    f"{who}: {type(self).__name__} has no parameter at {path!r}; a part's are at '{path}.*'."
+                )
+            for p in found:
+                p.requires_grad = learned
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -364,6 +481,25 @@ class Module:
                 t._grad = None if grad is None else wrap(moved(grad.array, own))
         return self
 
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Module:
+        """On another backend, with whatever its memory holds, for reset_parameters or load_state_dict to fill."""
+        backend = get_backend("numpy" if device == "cpu" else device)
+        for t in (*self.parameters(recurse), *self.buffers(recurse)):
+            _move(t, backend.xp.empty(t.shape, t.dtype))
+        return self
+
+    def type(self, dst_type: Any) -> Module:
+        """All parameters and buffers in another dtype, integer buffers too; `to` changes the floats only."""
+        dtype = np.dtype(dst_type)
+        if dtype.kind not in "fc" and any(p.requires_grad for p in self.parameters()):
+            raise DTypeError(f"{self._kind()}.type: parameters that require a gradient are floats: got {dtype}.")
+        for t in (*self.parameters(), *self.buffers()):
+            _move(t, t.array.astype(dtype))
+        return self
+
+    def _kind(self) -> str:
+        return self.__class__.__name__
+
     def float(self) -> Module:
         return self.to(dtype="float32")
 
@@ -373,35 +509,45 @@ class Module:
     def half(self) -> Module:
         return self.to(dtype="float16")
 
+    def bfloat16(self) -> Module:
+        raise DTypeError(f"{self._kind()}.bfloat16: NumPy has no such dtype. Use half() or float().")
+
     def cpu(self) -> Module:
         return self.to("cpu")
 
+    def cuda(self, device: Any = None) -> Module:
+        """On the GPU, by the backend "cupy"."""
+        return self.to("cupy")
+
     # -- hooks -----------------------------------------------------------------------------------------------------
-    def _add_hook(self, kind: str, hook: Any, prepend: bool) -> Handle:
+    def _add_hook(self, kind: str, hook: Hook, prepend: bool = False) -> Handle:
         if self._hooks is None:
             self._hooks = Hooks()
         hooks = getattr(self._hooks, kind)
         hooks.insert(0 if prepend else len(hooks), hook)
-        return Handle(hooks, hook)
+        return Handle(hooks, hook)  # type: ignore[arg-type]
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
         """``hook(module, args)`` before each forward; what it returns, if not None, replaces the arguments.
 
         with_kwargs: ``hook(module, args, kwargs)``, which may return (args, kwargs).
         """
-        return self._add_hook("before", _WithKeywords(hook) if with_kwargs else hook, prepend)
+        return self._add_hook("before", Hook(hook, with_kwargs), prepend)
 
-    def register_forward_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+    def register_forward_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> Handle:
         """``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output.
 
-        with_kwargs: ``hook(module, args, kwargs, output)``.
+        with_kwargs: ``hook(module, args, kwargs, output)``. always_call: also if forward or another hook raises, then
+        with the output so far, or None.
         """
-        return self._add_hook("after", _WithKeywords(hook) if with_kwargs else hook, prepend)
+        return self._add_hook("after", Hook(hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
         """``hook(module, grad_output)`` when the gradients of the outputs are there;
         may return others in their place."""
-        return self._add_hook("backward_before", hook, prepend)
+        return self._add_hook("backward_before", Hook(hook), prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Handle:
         """``hook(module, grad_input, grad_output)`` when the gradients of the inputs are there;
@@ -409,7 +555,24 @@ class Module:
 
         Inputs and outputs count that are tensors passed by position; one without a gradient is None.
         """
-        return self._add_hook("backward", hook, prepend)
+        return self._add_hook("backward", Hook(hook), prepend)
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> Handle:
+        """``hook(module, prefix, keep_vars)`` before this module's state is collected."""
+        return self._add_hook("saving", Hook(hook))
+
+    def register_state_dict_post_hook(self, hook: Callable) -> Handle:
+        """``hook(module, state_dict, prefix, local_metadata)`` after it was, to change state_dict in place."""
+        return self._add_hook("saved", Hook(hook))
+
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> Handle:
+        """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)``
+        before anything is loaded, to rename keys in state_dict, a copy of the caller's that all modules share."""
+        return self._add_hook("loading", Hook(hook))
+
+    def register_load_state_dict_post_hook(self, hook: Callable) -> Handle:
+        """``hook(module, incompatible_keys)`` after loading, to change the two lists in place."""
+        return self._add_hook("loaded", Hook(hook))
 
     # -- words -----------------------------------------------------------------------------------------------------
     def extra_repr(self) -> str:
@@ -418,26 +581,24 @@ class Module:
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
-        parts = [f"({name}): {_indented(repr(m))}" for name, m in self.__dict__.items() if isinstance(m, Module)]
-        return _framed(type(self).__name__, extra, parts)
+        parts = [f"({name}): {indented(repr(m))}" for name, m in self.__dict__.items() if isinstance(m, Module)]
+        return framed(type(self).__name__, extra, parts)
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name.isidentifier()]
 
 
-class _WithKeywords(NamedTuple):
-    """A hook that also receives the keyword arguments."""
-
-    hook: Callable
+KINDS = (Parameter, Module, Buffer)
+NO_HOOKS = Hooks()
 
 
-def _framed(name: str, extra: str, parts: list[str]) -> str:
+def framed(name: str, extra: str, parts: list[str]) -> str:
     if not parts:
-        return f"{name}({_indented(extra)})" if "\n" not in extra else f"{name}(\n  {_indented(extra)}\n)"
+        return f"{name}({indented(extra)})" if "\n" not in extra else f"{name}(\n  {indented(extra)}\n)"
     return f"{name}(\n  " + "\n  ".join([extra] * bool(extra) + parts) + "\n)"
 
 
-def _indented(text: str) -> str:
+def indented(text: str) -> str:
     return text.replace("\n", "\n  ")
 
 
@@ -467,24 +628,35 @@ def made(shape: tuple[int, ...], device: Any = None, dtype: Any = None) -> Param
 
 
 def _hooked_call(module: Module, hooks: Hooks, args: tuple, kwargs: dict) -> Any:
-    for hook in list(hooks.before):
-        if isinstance(hook, _WithKeywords):
-            result = hook.hook(module, args, kwargs)
-            args, kwargs = (args, kwargs) if result is None else result
-        else:
-            result = hook(module, args)
-            args = args if result is None else result if isinstance(result, tuple) else (result,)
-    watch = _Watch(module, hooks) if hooks.backward or hooks.backward_before else None
-    if watch:
-        args = watch.inputs(args)
-    output = module.forward(*args, **kwargs)
-    for hook in list(hooks.after):
-        if isinstance(hook, _WithKeywords):
-            result = hook.hook(module, args, kwargs, output)
-        else:
-            result = hook(module, args, output)
-        output = output if result is None else result
-    return watch.outputs(output) if watch else output
+    if not hooks.of_calls:
+        return module.forward(*args, **kwargs)
+    output, due = None, [hook for hook in hooks.after if hook.always]
+    try:
+        for hook in list(hooks.before):
+            if hook.with_kwargs:
+                result = hook.call(module, args, kwargs)
+                if result is not None and not (isinstance(result, tuple) and len(result) == 2):
+                    raise ArgumentError(f"forward pre-hook: must return (args, kwargs) or None: got {result!r:.80}.")
+                args, kwargs = (args, kwargs) if result is None else result
+            else:
+                result = hook.call(module, args)
+                args = args if result is None else result if isinstance(result, tuple) else (result,)
+        watch = _Watch(module, hooks) if hooks.backward or hooks.backward_before else None
+        if watch:
+            args = watch.inputs(args)
+        output = module.forward(*args, **kwargs)
+        for hook in list(hooks.after):
+            due = [h for h in due if h is not hook]
+            result = hook.call(module, args, *[kwargs] * hook.with_kwargs, output)
+            output = output if result is None else result
+        return watch.outputs(output) if watch else output
+    except Exception:
+        for hook in due:
+            try:
+                hook.call(module, args, *[kwargs] * hook.with_kwargs, output)
+            except Exception as error:
+                warnings.warn(f"forward hook with always_call raised {error!r} after another error.", stacklevel=2)
+        raise
 
 
 class _Watch:
@@ -511,7 +683,7 @@ class _Watch:
 
     def output_gradients(self, grads: tuple) -> tuple:
         for hook in list(self.hooks.backward_before):
-            grads = _replaced(hook(self.module, grads), grads)
+            grads = _replaced(hook.call(self.module, grads), grads)
         self.grad_output = grads
         if not self.gated:  # no input takes a gradient: there is nothing to wait for
             self.input_gradients((None,))
@@ -519,7 +691,7 @@ class _Watch:
 
     def input_gradients(self, grads: tuple) -> tuple:
         for hook in list(self.hooks.backward):
-            grads = _replaced(hook(self.module, grads, self.grad_output), grads)
+            grads = _replaced(hook.call(self.module, grads, self.grad_output), grads)
         return grads
 
 
@@ -562,20 +734,26 @@ def _gate(tensors: tuple, act: Callable[[tuple], tuple]) -> tuple:
 # ---- where in the model an error came from ---------------------------------------------------------------------------
 
 
-def _locate(error: MinigradError, module: Module) -> None:
+def _locate(error: Exception, module: Module) -> None:
     """Note on the error the path of the layer that raised it, one step longer at each call it passes through."""
-    trail = error.__dict__.setdefault("_trail", [])
-    if not trail:
-        trail.append((module, type(module).__name__, repr(module) if not list(module.children()) else ""))
-    else:
-        inner, path, _ = trail[-1]
-        name = next((name for name, m in module.named_modules() if m is inner), "?")
-        head = path.partition(".")[2]
-        trail.append((module, ".".join(filter(None, (type(module).__name__, name, head))), ""))
-    layer = trail[0][2]
-    note = f"in {trail[-1][1]}" + (f" = {layer}" if layer and len(trail) > 1 else f": {layer}" if layer else "")
+    trail = error.__dict__.setdefault("_trail", [])  # [module reached so far, path from it to the layer, the layer]
     notes = error.__dict__.setdefault("__notes__", [])
-    if len(trail) > 1:
-        notes[-1] = note
+    kind = type(module).__name__
+    if not trail:
+        options = _options(module)
+        trail[:] = [module, "", f" = {options}" if options else f" ({kind})"]
+        notes.append(f"in {options or kind}")
+        trail.append(len(notes) - 1)
     else:
-        notes.append(note)
+        reached, path, layer, place = trail
+        name = next((name for name, m in module.named_modules() if m is reached), "?")
+        trail[:2] = [module, ".".join(filter(None, (name, path)))]
+        notes[place] = f"in {kind}.{trail[1]}{layer}"
+
+
+def _options(module: Module) -> str:
+    """The repr of a module without parts; nothing if even that fails, since another error is on its way."""
+    try:
+        return "" if list(module.children()) else repr(module)
+    except Exception:
+        return ""

@@ -80,6 +80,8 @@ class _RunningNorm(Module):
 
 
 class _BatchNorm(_RunningNorm):
+    _version = 2  # as PyTorch's: 2 brought num_batches_tracked
+
     def __init__(
         self,
         num_features: int,

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
+
+import numpy as np
 
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import F as ops
@@ -17,17 +21,12 @@ from . import functional as F
 from . import init
 from .linear import positive
 from .module import Module, made
+from .utils.rnn import PackedSequence, checked, on_device, places
 
 State = tuple[Tensor, ...]  # (h,) or (h, c): (B, P) and (B, H)
 
 # ---- one step --------------------------------------------------------------------------------------------------------
 # x is the input's part W_ih x + b_ih of the gates, (B, G H); weight and bias are the state's, W_hh and b_hh.
-
-
-def _gates(x: Tensor, n: int) -> list[Tensor]:
-    """(B, n H) as n pieces (B, H)."""
-    h = x.shape[-1] // n
-    return [x[:, i * h : (i + 1) * h] for i in range(n)]
 
 
 def _rnn_step(x: Tensor, state: State, weight: Tensor, bias: Any, activation: Any) -> State:
@@ -36,17 +35,12 @@ def _rnn_step(x: Tensor, state: State, weight: Tensor, bias: Any, activation: An
 
 def _lstm_step(x: Tensor, state: State, weight: Tensor, bias: Any) -> State:
     h, c = state
-    i, f, g, o = _gates(x + ops.linear(h, weight, bias), 4)  # (B, H) each
-    c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-    return ops.sigmoid(o) * ops.tanh(c), c  # (B, H) each
+    return ops.lstm_gates(x, ops.linear(h, weight, bias), c)  # (B, H) each
 
 
 def _gru_step(x: Tensor, state: State, weight: Tensor, bias: Any) -> State:
     (h,) = state
-    (xr, xz, xn), (hr, hz, hn) = _gates(x, 3), _gates(ops.linear(h, weight, bias), 3)
-    r, z = ops.sigmoid(xr + hr), ops.sigmoid(xz + hz)
-    n = ops.tanh(xn + r * hn)
-    return (n + z * (h - n),)  # (1 - z) n + z h
+    return (ops.gru_gates(x, ops.linear(h, weight, bias), h),)
 
 
 def _nonlinearity(who: str, name: str) -> Any:
@@ -208,33 +202,38 @@ class GRUCell(_Cell):
 
 # ---- layers ----------------------------------------------------------------------------------------------------------
 
-
-def _backwards(end: str) -> bool:
-    return end.endswith("_reverse")
+_SHUT = 1e20  # what s() maps to 0 or 1 whatever is added to it
+_TILE = 8  # sequences that take a step in about the time of one
 
 
 class _Recurrent(Module):
     gates: ClassVar[int]
     names: ClassVar[tuple[str, ...]] = ("h_0",)
+    weight_ih_l0: Tensor
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
-        num_layers: int,
-        bias: bool,
-        batch_first: bool,
-        dropout: float,
-        bidirectional: bool,
-        proj_size: int,
-        device: Any,
-        dtype: Any,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
     ):
         super().__init__()
         who = type(self).__name__
         positive(who, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        for name, value in (("bias", bias), ("batch_first", batch_first), ("bidirectional", bidirectional)):
+            if not isinstance(value, bool):
+                raise ArgumentError(f"{who}: {name} must be True or False: got {value!r}.")
         if isinstance(dropout, bool) or not 0 <= dropout <= 1:
             raise ArgumentError(f"{who}: dropout must be a probability, from 0 to 1: got {dropout!r}.")
+        if proj_size and "c_0" not in self.names:
+            raise ArgumentError(f"{who}: proj_size is for LSTM alone: got {proj_size}.")
         if not 0 <= proj_size < hidden_size:
             raise ArgumentError(f"{who}: proj_size must be from 0 (none) to hidden_size - 1: got {proj_size}.")
         if dropout and num_layers == 1:
@@ -263,22 +262,21 @@ class _Recurrent(Module):
     def flatten_parameters(self) -> None:
         """Nothing: PyTorch's call to rearrange memory for its GPU kernels."""
 
-    def _weight(self, name: str, end: str) -> Any:
-        """The parameter of this layer and direction; None where the layer has no such."""
-        return self.__dict__.get(f"{name}_{end}")
+    def _parameters_of(self, end: str) -> tuple[Any, ...]:
+        """weight_ih, weight_hh, bias_ih and bias_hh of this layer and direction; None where there is no bias."""
+        return tuple(self.__dict__.get(f"{name}_{end}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
 
-    def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
-        """One layer in one direction. x: (T, B, ...); returns the outputs (T, B, P) and the last state."""
+    def _over_time(
+        self, x: Tensor, state: State, end: str, reverse: bool, held: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """One layer in one direction: the outputs (T, B, P) and the last state. x: (T, B, ...); held: (T, B, 1), 1 at
+        steps behind the end of a sequence, which must not change the last c."""
         raise NotImplementedError(f"{type(self).__name__}: write its _over_time, one layer over all steps.")
 
-    def _sequence(self, primitive: Any, x: Tensor, state: State, end: str, **options: Any) -> Tensor:
-        """The primitive of this layer and direction, with its parameters."""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if self.bias else 2]
-        parameters = (self._weight(name, end) for name in names)
-        return primitive(x, *state, *parameters, reverse=_backwards(end), input_gradient=x.requires_grad, **options)
-
-    def _run(self, x: Tensor, hx: Any) -> tuple[Tensor, State]:
+    def _run(self, x: Any, hx: Any) -> tuple[Any, State]:
         """The outputs and the last states, (L N, B, P) and (L N, B, H)."""
+        if isinstance(x, PackedSequence):
+            return self._run_packed(x, hx)
         who = type(self).__name__
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             batched = f"(B, T, {self.input_size})" if self.batch_first else f"(T, B, {self.input_size})"
@@ -289,31 +287,95 @@ class _Recurrent(Module):
         x = ops.expand_dims(x, axis=1) if single else x if time_first else x.swapaxes(0, 1)  # (T, B, I)
         if not x.shape[0]:
             raise ShapeError(f"{who}: needs at least one step: got an input of shape {given}.")
-        start = self._start(x, hx, single)
+
+        def one(x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
+            return self._over_time(x, state, end, end.endswith("_reverse"))
+
+        y, final = self._layers(x, self._start(x, x.shape[1], hx, single), one)
+        if single:
+            return y[:, 0], tuple(s[:, 0] for s in final)
+        return y if time_first else y.swapaxes(0, 1), final
+
+    def _layers(self, x: Tensor, start: State, one: Callable[..., tuple[Tensor, State]]) -> tuple[Tensor, State]:
+        """All layers. one: (x, state, which) -> the outputs (..., P) of one layer and direction, and its last state."""
         ends: list[State] = []
         for layer in range(self.num_layers):
             outputs = []
             for end in (f"l{layer}", f"l{layer}_reverse")[: 1 + self.bidirectional]:
-                y, last = self._over_time(x, tuple(s[len(ends)] for s in start), end)
+                y, last = one(x, tuple(s[len(ends)] for s in start), end)
                 outputs.append(y)
                 ends.append(last)
-            x = ops.concat(*outputs, axis=-1) if self.bidirectional else outputs[0]  # (T, B, N P)
+            x = ops.concat(*outputs, axis=-1) if self.bidirectional else outputs[0]  # (..., N P)
             if layer < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, self.training)
-        final = tuple(ops.stack(*states, axis=0) for states in zip(*ends))
-        if single:
-            return x[:, 0], tuple(s[:, 0] for s in final)
-        return x if time_first else x.swapaxes(0, 1), final
+        return x, tuple(ops.stack(*states, axis=0) for states in zip(*ends))
 
-    def _start(self, x: Tensor, hx: Any, single: bool) -> State:
+    def _run_packed(self, packed: PackedSequence, hx: Any) -> tuple[PackedSequence, State]:
+        who = type(self).__name__
+        x, sizes = checked(who, packed)
+        if x.ndim != 2 or x.shape[1] != self.input_size:
+            raise ShapeError(f"{who}: packed data must be (N, {self.input_size}): got shape {x.shape}.")
+        start = self._start(x, int(sizes[0]), hx, False)
+        if hx is not None and packed.sorted_indices is not None:
+            start = tuple(s[:, packed.sorted_indices] for s in start)
+        y, final = self._layers(x, start, self._packed_layer(x, sizes))
+        if packed.unsorted_indices is not None:
+            final = tuple(s[:, packed.unsorted_indices] for s in final)
+        return packed._replace(data=y), final
+
+    def _packed_layer(self, like: Tensor, sizes: np.ndarray) -> Callable[..., tuple[Tensor, State]]:
+        """One layer and direction over packed rows (N, ...), as runs of steps that are padded to one batch size each.
+
+        A run ends where half of its sequences have: at most half of the work is on padding, in few calls of the
+        sequence primitive. Backwards, each sequence is turned within its own length and walked forwards.
+        """
+        first, step, row = places(sizes)
+        lengths = np.bincount(row)  # (B,)
+        index = partial(on_device, like)
+        turned = index(first[lengths[row] - 1 - step] + row)  # (N,); its own inverse
+        ends = index(first[lengths - 1] + np.arange(len(lengths)))  # (B,)
+        runs, t = [], 0
+        while t < len(sizes):
+            b = int(sizes[t])
+            stop = int(np.searchsorted(-sizes, -(b // 2))) if b > _TILE else len(sizes)
+            times = np.arange(t, stop)[:, None]  # (t, 1)
+            padding = times >= lengths[:b]  # (t, b)
+            rows = first[np.minimum(times, lengths[:b] - 1)] + np.arange(b)  # padding repeats a sequence's last row
+            held = index(padding[:, :, None].astype(like.dtype)) if padding.any() else None
+            seen = index(np.flatnonzero(~padding)) if padding.any() else None
+            runs.append((b, index(rows), held, seen))
+            t = stop
+
+        def one(x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
+            outputs: list[Tensor] = []
+            cells: list[State] = []  # of the sequences that end in each run, the last run first
+            x = x[turned] if end.endswith("_reverse") else x
+            for i, (b, rows, held, seen) in enumerate(runs):
+                y, state = self._over_time(x[rows], tuple(s[:b] for s in state), end, False, held)  # (t, b, P)
+                y = ops.reshape(y, (-1, y.shape[2]))
+                outputs.append(y if seen is None else y[seen])
+                following = runs[i + 1][0] if i + 1 < len(runs) else 0
+                cells.insert(0, tuple(s[following:] for s in state[1:]))
+            y = ops.concat(*outputs, axis=0) if len(runs) > 1 else outputs[0]  # (N, P)
+            last = (y[ends], *(ops.concat(*c, axis=0) for c in zip(*cells)))
+            return y[turned] if end.endswith("_reverse") else y, last
+
+        return one
+
+    def _start(self, x: Tensor, b: int, hx: Any, single: bool) -> State:
         """The first states, (L N, B, P) and (L N, B, H); zeros if the caller gave none."""
         who, n = type(self).__name__, self.num_layers * (1 + self.bidirectional)
+        weights = self.weight_ih_l0.dtype
+        if x.dtype != weights:
+            raise DTypeError(
+                f"{who}: input must have the weights' dtype, {weights}: got {x.dtype}. Use x.to({weights})."
+            )
         sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: len(self.names)]
         if hx is None:
-            return tuple(_zeros(x, n, x.shape[1], size) for size in sizes)
+            return tuple(_zeros(x, n, b, size) for size in sizes)
         state = _states(who, hx, self.names)
         for name, s, size in zip(self.names, state, sizes):
-            wanted = (n, size) if single else (n, x.shape[1], size)
+            wanted = (n, size) if single else (n, b, size)
             if s.shape != wanted:
                 raise ShapeError(
                     f"{who}: {name} must have shape {wanted}, (layers times directions, "
@@ -331,9 +393,10 @@ class _Recurrent(Module):
 class RNN(_Recurrent):
     """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu; layer l + 1 reads the h_t of layer l.
 
-    input: (T, B, I), with batch_first (B, T, I), or (T, I); h_0: (L N, B, H) or (L N, H), zeros if not given. Returns
-    the outputs (T, B, N H) of the last layer, both directions side by side, and the last states h_n: (L N, B, H).
-    dropout acts between layers. Starts uniform on +-1 / sqrt(H). Elman 1990, Cognitive Science 14(2).
+    input: (T, B, I), with batch_first (B, T, I), or (T, I), or a PackedSequence of such (nn.utils.rnn), whose outputs
+    are packed too; h_0: (L N, B, H) or (L N, H), zeros if not given. Returns the outputs (T, B, N H) of the last layer,
+    both directions side by side, and the last states h_n: (L N, B, H). Options behind nonlinearity: those of LSTM but
+    proj_size. dropout acts between layers. Starts uniform on +-1 / sqrt(H). Elman 1990, Cognitive Science 14(2).
 
     >>> import minigrad as mg
     >>> from minigrad import nn
@@ -350,25 +413,28 @@ class RNN(_Recurrent):
         hidden_size: int,
         num_layers: int = 1,
         nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: Any = None,
-        dtype: Any = None,
+        *options: Any,
+        **named: Any,
     ):
         _nonlinearity("RNN", nonlinearity)
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
-        )
+        super().__init__(input_size, hidden_size, num_layers, *options, **named)
         self.nonlinearity = nonlinearity
 
-    def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
+    def _over_time(
+        self, x: Tensor, state: State, end: str, reverse: bool, held: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         _nonlinearity("RNN", self.nonlinearity)
-        y = self._sequence(ops.rnn_sequence, x, state, end, relu=self.nonlinearity == "relu")
-        return y, (y[0 if _backwards(end) else -1],)
+        y = ops.rnn_sequence(
+            x,
+            *state,
+            *self._parameters_of(end),
+            relu=self.nonlinearity == "relu",
+            reverse=reverse,
+            input_gradient=x.requires_grad,
+        )
+        return y, (y[0 if reverse else -1],)
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         y, (h,) = self._run(input, hx)
         return y, h
 
@@ -376,10 +442,11 @@ class RNN(_Recurrent):
 class LSTM(_Recurrent):
     """LSTMCell over a sequence; layer l + 1 reads the h_t of layer l.
 
-    input: (T, B, I), with batch_first (B, T, I), or (T, I); hx = (h_0, c_0): (L N, B, P) and (L N, B, H), zeros if not
-    given. Returns the outputs (T, B, N P) of the last layer and (h_n, c_n). proj_size > 0: h is mapped to P = proj_size
-    features by W_hr (Sak et al. 2014, arXiv:1402.1128), else P = H. dropout acts between layers.
-    Starts uniform on +-1 / sqrt(H). Hochreiter and Schmidhuber 1997, Neural Computation 9(8).
+    input: (T, B, I), with batch_first (B, T, I), or (T, I), or a PackedSequence of such (nn.utils.rnn), whose outputs
+    are packed too; hx = (h_0, c_0): (L N, B, P) and (L N, B, H), zeros if not given. Returns the outputs (T, B, N P) of
+    the last layer and (h_n, c_n). proj_size > 0: h is mapped to P = proj_size features by W_hr (Sak et al. 2014,
+    arXiv:1402.1128), else P = H. dropout acts between layers. Starts uniform on +-1 / sqrt(H).
+    Hochreiter and Schmidhuber 1997, Neural Computation 9(8).
 
     >>> import minigrad as mg
     >>> from minigrad import nn
@@ -391,47 +458,29 @@ class LSTM(_Recurrent):
     gates = 4
     names = ("h_0", "c_0")
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype
-        )
+    def _over_time(
+        self, x: Tensor, state: State, end: str, reverse: bool, held: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        (h, c), (w_ih, w_hh, *biases) = state, self._parameters_of(end)
+        if held is not None:  # a further input, which makes s(i) = 0 and s(f) = 1, so that c stays
+            gates = np.repeat([-_SHUT, _SHUT, 0.0, 0.0], self.hidden_size)[:, None].astype(x.dtype)
+            x = ops.concat(x, held, axis=-1)  # (T, B, I + 1)
+            w_ih = ops.concat(w_ih, wrap(x.backend.asarray(gates)), axis=1)  # (4 H, I + 1)
+        w_hr = self.__dict__.get(f"weight_hr_{end}")
+        if w_hr is not None:
+            # With h_t = W_hr m_t it is W_hh h_t = (W_hh W_hr) m_t: the same recurrence in m, from m_0 = 0, where h_0 is
+            # a further input of the first step.
+            first, later = ops.expand_dims(h, axis=0), _zeros(x, x.shape[0] - 1, *h.shape)
+            x = ops.concat(x, ops.concat(*((later, first) if reverse else (first, later)), axis=0), axis=-1)
+            w_ih, w_hh, h = ops.concat(w_ih, w_hh, axis=1), w_hh @ w_hr, ops.zeros_like(c)  # (4 H, I + P), (4 H, H)
+        y = ops.lstm_sequence(x, h, c, w_ih, w_hh, *biases, reverse=reverse, input_gradient=x.requires_grad)
+        hs, c = y[:-1], y[-1]  # (T, B, H), (B, H)
+        hs = hs if w_hr is None else ops.linear(hs, w_hr)  # (T, B, P)
+        return hs, (hs[0 if reverse else -1], c)
 
-    def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
-        if self.proj_size:
-            return self._projected(x, state, end)
-        y = self._sequence(ops.lstm_sequence, x, state, end)  # (T + 1, B, H), the last c behind
-        return y[:-1], (y[0 if _backwards(end) else -2], y[-1])
-
-    def _projected(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
-        """As _over_time with h_t = W_hr m_t, m_t = s(o) tanh(c_t). Since W_hh h_t = (W_hh W_hr) m_t, it is the same
-        recurrence in m, from m_0 = 0, with h_0 as a further input of the first step."""
-        h, c = state
-        parameters = ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh")
-        w_ih, w_hh, w_hr, *biases = (self._weight(name, end) for name in parameters)
-        reverse = _backwards(end)
-        first, later = ops.expand_dims(h, axis=0), _zeros(x, x.shape[0] - 1, *h.shape)
-        start = ops.concat(*((later, first) if reverse else (first, later)), axis=0)  # (T, B, P)
-        x = ops.concat(x, start, axis=-1)  # (T, B, I + P)
-        weights = ops.concat(w_ih, w_hh, axis=1), w_hh @ w_hr  # (4 H, I + P), (4 H, H)
-        y = ops.lstm_sequence(
-            x, ops.zeros_like(c), c, *weights, *biases, reverse=reverse, input_gradient=x.requires_grad
-        )  # (T + 1, B, H), the last c behind
-        hs = ops.linear(y[:-1], w_hr)  # (T, B, P)
-        return hs, (hs[0 if reverse else -1], y[-1])
-
-    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, input: Tensor | PackedSequence, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
         y, (h, c) = self._run(input, hx)
         return y, (h, c)
 
@@ -439,8 +488,9 @@ class LSTM(_Recurrent):
 class GRU(_Recurrent):
     """GRUCell over a sequence; layer l + 1 reads the h_t of layer l.
 
-    input: (T, B, I), with batch_first (B, T, I), or (T, I); h_0: (L N, B, H) or (L N, H), zeros if not given. Returns
-    the outputs (T, B, N H) of the last layer and the last states h_n: (L N, B, H). dropout acts between layers.
+    input: (T, B, I), with batch_first (B, T, I), or (T, I), or a PackedSequence of such (nn.utils.rnn), whose outputs
+    are packed too; h_0: (L N, B, H) or (L N, H), zeros if not given. Returns the outputs (T, B, N H) of the last layer
+    and the last states h_n: (L N, B, H). dropout acts between layers; proj_size is for LSTM alone.
     Starts uniform on +-1 / sqrt(H). Cho et al. 2014, arXiv:1406.1078.
 
     >>> import minigrad as mg
@@ -452,26 +502,12 @@ class GRU(_Recurrent):
 
     gates = 3
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
-        )
+    def _over_time(
+        self, x: Tensor, state: State, end: str, reverse: bool, held: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        y = ops.gru_sequence(x, *state, *self._parameters_of(end), reverse=reverse, input_gradient=x.requires_grad)
+        return y, (y[0 if reverse else -1],)
 
-    def _over_time(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
-        y = self._sequence(ops.gru_sequence, x, state, end)
-        return y, (y[0 if _backwards(end) else -1],)
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         y, (h,) = self._run(input, hx)
         return y, h

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..creation import zeros
@@ -18,7 +19,9 @@ from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 
 class Row(NamedTuple):
-    """One layer: its path, type, output shape, own parameters, and multiply-adds of its matrix products."""
+    """One layer: its path, type, output shape, own parameters, and multiply-adds of its matrix products.
+
+    A parameter that several layers share counts at the first."""
 
     path: str
     kind: str
@@ -44,14 +47,15 @@ def _per_place_read(module: Any, inputs: tuple, output: Any) -> int:
 
 
 def _per_step(module: Any, inputs: tuple, output: Any) -> int:
-    """Recurrent: each step of each sequence reads all matrices."""
-    return sum(p.size for p in module.parameters() if p.ndim == 2) * math.prod(inputs[0].shape[:-1])
+    """Recurrent: each step of each sequence reads all matrices. The input may be a PackedSequence."""
+    return sum(p.size for p in module.parameters() if p.ndim == 2) * math.prod(inputs[0].data.shape[:-1])
 
 
 def _attention(module: Any, inputs: tuple, output: Any) -> int:
     """The projections of query, key and value, the scores and the sums; out_proj is a layer of its own."""
     query, key, value = inputs[:3]
     rows, keys = math.prod(query.shape[:-1]), key.shape[1 if module.batch_first and key.ndim == 3 else 0]
+    keys += (module.bias_k is not None) + module.add_zero_attn
     projected = sum(math.prod(x.shape) for x in (query, key, value)) * module.embed_dim
     return projected + 2 * rows * keys * module.embed_dim
 
@@ -65,11 +69,17 @@ COUNTS: dict[tuple[type, ...], Callable[[Any, tuple, Any], int]] = {
 }
 
 
-def _counted(module: Module, inputs: tuple, output: Any) -> int:
-    return next((count(module, inputs, output) for kinds, count in COUNTS.items() if isinstance(module, kinds)), 0)
+def _counted(module: Module, args: tuple, kwargs: dict, output: Any) -> int:
+    count = next((count for kinds, count in COUNTS.items() if isinstance(module, kinds)), None)
+    if count is None:
+        return 0
+    inputs = inspect.signature(module.forward).bind(*args, **kwargs).arguments  # in the order of the signature
+    return count(module, tuple(inputs.values()), output)
 
 
 def _shapes(output: Any) -> Any:
+    if isinstance(output, Mapping):
+        return {name: _shapes(o) for name, o in output.items() if o is not None}
     if isinstance(output, (tuple, list)):
         return tuple(_shapes(o) for o in output if o is not None)
     return getattr(output, "shape", None)
@@ -97,13 +107,15 @@ class Summary:
         )
 
 
-def summary(model: Module, *inputs: Any, dtype: Any = None) -> Summary:
+def summary(model: Module, *inputs: Any, dtype: Any = None, **named: Any) -> Summary:
     """Run the model once, on zeros in evaluation mode, and list its layers in the order they were called.
 
-    inputs: a shape, with the batch axis, per argument of the model's forward, or the arguments themselves as Tensors.
-    dtype: of the zeros, such as "int64" for tokens. Multiply-adds are those of matrix products and convolutions;
-    normalisation, activations and pooling count 0. A layer that is called twice shows its last output, and the
-    multiply-adds of both calls; parts that are never called do not show, but count in the total of parameters.
+    inputs, named: a shape, with the batch axis, per argument of the model's forward, or the arguments themselves as
+    Tensors; by keyword anything else is handed on as it is.
+    dtype: of the zeros of `inputs`, such as "int64" for tokens, or a list with one for each. Multiply-adds are those of
+    matrix products and convolutions; normalisation, activations and pooling count 0. A layer that is called twice
+    shows its last output, and the multiply-adds of both calls; parts that are never called do not show, but count in
+    the total of parameters.
 
     >>> from minigrad import nn
     >>> nn.summary(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), (1, 4))
@@ -119,22 +131,35 @@ def summary(model: Module, *inputs: Any, dtype: Any = None) -> Summary:
     for x in inputs:
         if not isinstance(x, (Tensor, tuple, list)) or (not isinstance(x, Tensor) and not all(map(_length, x))):
             raise ArgumentError(f"summary: inputs must be Tensors or shapes such as (1, 3, 32, 32): got {x!r}.")
+    dtypes = list(dtype) if isinstance(dtype, (tuple, list)) else [dtype] * len(inputs)
+    if len(dtypes) != len(inputs):
+        raise ArgumentError(f"summary: dtype must be one, or one for each of {len(inputs)} inputs: got {dtype!r}.")
+    args = [x if isinstance(x, Tensor) else zeros(tuple(x), dtype=d) for x, d in zip(inputs, dtypes)]
+    shaped = {k: x for k, x in named.items() if isinstance(x, tuple) and all(map(_length, x))}
+    kwargs = {**named, **{k: zeros(x) for k, x in shaped.items()}}
+    seen: set[int] = set()  # ids of the parameters counted
     rows: dict[int, Row] = {}
     modules = list(model.named_modules())
     paths = {id(m): path for path, m in modules}
 
     def note(module: Module, args: tuple, kwargs: dict, output: Any) -> None:
-        before = rows.pop(id(module)).multiply_adds if id(module) in rows else 0
-        own = sum(p.size for p in module.parameters(recurse=False))
-        done = before + _counted(module, args, output)
-        rows[id(module)] = Row(paths[id(module)], type(module).__name__, _shapes(output), own, done)
+        before = rows.pop(id(module), None)
+        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+        seen.update(map(id, own))
+        rows[id(module)] = Row(
+            paths[id(module)],
+            type(module).__name__,
+            _shapes(output),
+            sum(p.size for p in own) + (before.parameters if before else 0),
+            _counted(module, args, kwargs, output) + (before.multiply_adds if before else 0),
+        )
 
     handles = [m.register_forward_hook(note, with_kwargs=True) for _, m in modules]
     modes = [(m, m.training) for _, m in modules]
     try:
         model.eval()
         with no_grad():
-            model(*(x if isinstance(x, Tensor) else zeros(tuple(x), dtype=dtype) for x in inputs))
+            model(*args, **kwargs)
     finally:
         for handle in handles:
             handle.remove()
@@ -145,4 +170,4 @@ def summary(model: Module, *inputs: Any, dtype: Any = None) -> Summary:
 
 
 def _length(n: Any) -> bool:
-    return hasattr(n, "__index__") and n >= 0
+    return hasattr(n, "__index__") and not isinstance(n, Tensor) and n >= 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..tensor import Tensor, wrap
 from . import functional as F
 from . import init
 from .attention import MultiheadAttention
+from .cache import KeyValueCache
 from .containers import ModuleList
 from .dropout import Dropout
 from .linear import Linear, positive
@@ -40,13 +41,55 @@ def _check_features(who: str, name: str, x: Tensor, d_model: int) -> None:
         )
 
 
-class TransformerEncoderLayer(Module):
+class _Layer(Module):
+    """Branches around a residual stream, each with a norm and dropout of its own: attention, then feed-forward."""
+
+    branches: ClassVar[int]
+    self_attn: MultiheadAttention
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Tensor], Tensor] = F.relu,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        kind: Any = {"device": device, "dtype": dtype}
+        for name in ("self_attn", "multihead_attn")[: self.branches - 1]:
+            setattr(self, name, MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **kind))
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **kind)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **kind)
+        self.norm_first = norm_first
+        for i in range(1, self.branches + 1):
+            setattr(self, f"norm{i}", LayerNorm(d_model, layer_norm_eps, bias=bias, **kind))
+        for i in range(1, self.branches + 1):
+            setattr(self, f"dropout{i}", Dropout(dropout))
+        self.activation = _activation(type(self).__name__, activation)
+
+    def _branch(self, i: int, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+        norm, dropout = getattr(self, f"norm{i}"), getattr(self, f"dropout{i}")
+        return x + dropout(f(norm(x))) if self.norm_first else norm(x + dropout(f(x)))
+
+    def _feedforward(self, x: Tensor) -> Tensor:
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+
+
+class TransformerEncoderLayer(_Layer):
     """x = norm1(x + attention(x)); y = norm2(x + linear2(activation(linear1(x)))), with dropout on each branch.
 
     norm_first: x = x + attention(norm1(x)); y = x + feedforward(norm2(x)), which trains without warm-up (Xiong et al.
     2020, arXiv:2002.04745). src: (T, B, d_model), with batch_first (B, T, d_model), or (T, d_model); y alike.
     Masks as in MultiheadAttention: True is left out. is_causal: position i sees 0 to i; then src_mask need not be
-    given, and the fused kernel runs.
+    given, and the fused kernel runs. cache: see KeyValueCache. A stack of these with is_causal is a GPT.
     Vaswani et al. 2017, arXiv:1706.03762, section 3.1.
 
     >>> import minigrad as mg
@@ -56,31 +99,7 @@ class TransformerEncoderLayer(Module):
     (3, 10, 16)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Tensor], Tensor] = F.relu,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__()
-        kind: Any = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **kind)
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **kind)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **kind)
-        self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **kind)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **kind)
-        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
-        self.activation = _activation("TransformerEncoderLayer", activation)
+    branches = 2
 
     def forward(
         self,
@@ -88,27 +107,22 @@ class TransformerEncoderLayer(Module):
         src_mask: Tensor | None = None,
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
+        *,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
         _check_features("TransformerEncoderLayer", "src", src, self.self_attn.embed_dim)
-        masks = (src_mask, src_key_padding_mask, is_causal)
-        x = src
-        if self.norm_first:
-            x = x + self._self_attention(self.norm1(x), *masks)
-            return x + self._feedforward(self.norm2(x))
-        x = self.norm1(x + self._self_attention(x, *masks))
-        return self.norm2(x + self._feedforward(x))
 
-    def _self_attention(self, x: Tensor, mask: Any, padding: Any, causal: bool) -> Tensor:
-        return self.dropout1(self.self_attn(x, x, x, padding, False, mask, is_causal=causal)[0])
+        def attend(x: Tensor) -> Tensor:
+            return self.self_attn(x, x, x, src_key_padding_mask, False, src_mask, is_causal=is_causal, cache=cache)[0]
 
-    def _feedforward(self, x: Tensor) -> Tensor:
-        return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+        return self._branch(2, self._branch(1, src, attend), self._feedforward)
 
 
-class TransformerDecoderLayer(Module):
+class TransformerDecoderLayer(_Layer):
     """As TransformerEncoderLayer, with attention to `memory`, the encoder's output, between the two branches.
 
     tgt: (T, B, d_model), memory: (S, B, d_model), with batch_first (B, T, ...), or without B; y is shaped like tgt.
+    With a cache, memory is read at the first call alone; see KeyValueCache.
     Vaswani et al. 2017, arXiv:1706.03762, section 3.1.
 
     >>> import minigrad as mg
@@ -118,33 +132,8 @@ class TransformerDecoderLayer(Module):
     (3, 10, 16)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Tensor], Tensor] = F.relu,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__()
-        kind: Any = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **kind)
-        self.multihead_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **kind)
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **kind)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **kind)
-        self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **kind)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **kind)
-        self.norm3 = LayerNorm(d_model, layer_norm_eps, bias=bias, **kind)
-        self.dropout1, self.dropout2, self.dropout3 = Dropout(dropout), Dropout(dropout), Dropout(dropout)
-        self.activation = _activation("TransformerDecoderLayer", activation)
+    branches = 3
+    multihead_attn: MultiheadAttention
 
     def forward(
         self,
@@ -156,28 +145,21 @@ class TransformerDecoderLayer(Module):
         memory_key_padding_mask: Tensor | None = None,
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
+        *,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
         _check_features("TransformerDecoderLayer", "tgt", tgt, self.self_attn.embed_dim)
         _check_features("TransformerDecoderLayer", "memory", memory, self.self_attn.embed_dim)
-        own = (tgt_mask, tgt_key_padding_mask, tgt_is_causal)
-        other = (memory_mask, memory_key_padding_mask, memory_is_causal)
-        x = tgt
-        if self.norm_first:
-            x = x + self._self_attention(self.norm1(x), *own)
-            x = x + self._memory_attention(self.norm2(x), memory, *other)
-            return x + self._feedforward(self.norm3(x))
-        x = self.norm1(x + self._self_attention(x, *own))
-        x = self.norm2(x + self._memory_attention(x, memory, *other))
-        return self.norm3(x + self._feedforward(x))
 
-    def _self_attention(self, x: Tensor, mask: Any, padding: Any, causal: bool) -> Tensor:
-        return self.dropout1(self.self_attn(x, x, x, padding, False, mask, is_causal=causal)[0])
+        def attend(x: Tensor) -> Tensor:
+            own: Any = {"is_causal": tgt_is_causal, "cache": cache}
+            return self.self_attn(x, x, x, tgt_key_padding_mask, False, tgt_mask, **own)[0]
 
-    def _memory_attention(self, x: Tensor, memory: Tensor, mask: Any, padding: Any, causal: bool) -> Tensor:
-        return self.dropout2(self.multihead_attn(x, memory, memory, padding, False, mask, is_causal=causal)[0])
+        def recall(x: Tensor) -> Tensor:
+            other: Any = {"is_causal": memory_is_causal, "cache": None if cache is None else cache.memory}
+            return self.multihead_attn(x, memory, memory, memory_key_padding_mask, False, memory_mask, **other)[0]
 
-    def _feedforward(self, x: Tensor) -> Tensor:
-        return self.dropout3(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+        return self._branch(3, self._branch(2, self._branch(1, tgt, attend), recall), self._feedforward)
 
 
 def _clones(who: str, layer: Module, n: int) -> ModuleList:
@@ -185,8 +167,13 @@ def _clones(who: str, layer: Module, n: int) -> ModuleList:
     return ModuleList([copy.deepcopy(layer) for _ in range(n)])
 
 
+def _given(cache: KeyValueCache | None) -> dict[str, Any]:
+    """The cache as an option, which layers of the user's own need not have."""
+    return {} if cache is None else {"cache": cache}
+
+
 class TransformerEncoder(Module):
-    """num_layers copies of a layer in a row, then `norm` if given. src and y: as of the layer.
+    """num_layers copies of a layer in a row, then `norm` if given. src, y and cache: as of the layer.
 
     The copies start equal, as in PyTorch. is_causal None counts as False: the mask is used as it is, never inspected;
     pass True to run the fused kernel. enable_nested_tensor and mask_check are accepted and change nothing.
@@ -217,10 +204,12 @@ class TransformerEncoder(Module):
         mask: Tensor | None = None,
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool | None = None,
+        *,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
-        x = src
+        x, options = src, _given(cache)
         for layer in self.layers:
-            x = layer(x, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=bool(is_causal))
+            x = layer(x, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=bool(is_causal), **options)
         return x if self.norm is None else self.norm(x)
 
 
@@ -249,8 +238,10 @@ class TransformerDecoder(Module):
         memory_key_padding_mask: Tensor | None = None,
         tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
+        *,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
-        x = tgt
+        x, options = tgt, _given(cache)
         for layer in self.layers:
             x = layer(
                 x,
@@ -261,6 +252,7 @@ class TransformerDecoder(Module):
                 memory_key_padding_mask=memory_key_padding_mask,
                 tgt_is_causal=bool(tgt_is_causal),
                 memory_is_causal=memory_is_causal,
+                **options,
             )
         return x if self.norm is None else self.norm(x)
 
@@ -363,7 +355,8 @@ class Transformer(Module):
 class PositionalEncoding(Module):
     """y = dropout(x + p), p[t, 2i] = sin(t / 10000**(2i / D)), p[t, 2i + 1] = cos of the same; D = d_model.
 
-    x: (T, B, D), with batch_first (B, T, D), or (T, D); T at most max_len. Nothing is learned or saved.
+    x: (T, B, D), with batch_first (B, T, D), or (T, D); offset: the position t of the first, as KeyValueCache.length;
+    T + offset at most max_len. Nothing is learned or saved.
     Vaswani et al. 2017, arXiv:1706.03762, section 3.5. PyTorch has no such layer.
 
     >>> import minigrad as mg
@@ -382,12 +375,15 @@ class PositionalEncoding(Module):
         self.d_model, self.max_len, self.batch_first = d_model, max_len, batch_first
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, offset: int = 0) -> Tensor:
         _check_features("PositionalEncoding", "x", x, self.d_model)
-        t = x.shape[1] if x.ndim == 3 and self.batch_first else x.shape[0]
-        if t > self.max_len:
-            raise ShapeError(f"PositionalEncoding: x has {t} positions, max_len is {self.max_len}. Raise max_len.")
-        p = self.pe[:t]  # (T, D)
+        end = offset + (x.shape[1] if x.ndim == 3 and self.batch_first else x.shape[0])
+        if offset < 0 or end > self.max_len:
+            raise ShapeError(
+                f"PositionalEncoding: positions must be from 0 to max_len - 1: got {offset} to {end - 1}, max_len is "
+                f"{self.max_len}. Raise max_len."
+            )
+        p = self.pe[offset:end]  # (T, D)
         return self.dropout(x + (ops.expand_dims(p, axis=1) if x.ndim == 3 and not self.batch_first else p))
 
     def extra_repr(self) -> str:

@@ -1,6 +1,7 @@
 """Declarations only: importing this package fills PRIMITIVES."""
 
 from . import activation as activation
+from . import ctc as ctc
 from . import elementwise as elementwise
 from . import indexing as indexing
 from . import linalg as linalg

@@ -99,7 +99,7 @@ def scatter(xp, v, *arrays, key, shape):
 def add_rows(xp, y, index, v):
     """y[index[i]] += v[i], by sorting: rows with the same target become one sum. y: (N, ...), v: (*index.shape,
     ...)."""
-    index, v = index.reshape(-1), v.reshape((-1, *y.shape[1:]))
+    index, v = index.reshape(-1), v.reshape((index.size, *y.shape[1:]))
     if not index.size:
         return
     index = xp.where(index < 0, index + y.shape[0], index)
@@ -202,7 +202,8 @@ def take_along_axis(xp, x, indices, *, axis=-1):
 
 @take_along_axis.rule("x")
 def _(F, g, indices, shapes, axis):
-    return F.add_along_axis(g, F.broadcast_to(indices, shape=g.shape), axis=axis, size=shapes.x[axis])
+    indices = indices if indices.shape == g.shape else F.broadcast_to(indices, shape=g.shape)
+    return F.add_along_axis(g, indices, axis=axis, size=shapes.x[axis])
 
 
 @primitive(

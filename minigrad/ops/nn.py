@@ -337,6 +337,59 @@ def batch_norm_backward(F, dy, dmean, dvar, x, mean, rstd, weight=None):
     return dx, sum_gx, sum_g
 
 
+def _batch_norm_inference_shape(op, x, mean, var, weight=None, bias=None, *, eps=1e-5):
+    _batch_norm_shape(op, x, mean, var)
+    return _batch_norm_shape(op, x, weight, bias)
+
+
+@fused(
+    shape=_batch_norm_inference_shape,
+    kind="float",
+    public=False,
+    samples=(
+        case((4, 2, 3), (2,), (2,), (2,), (2,), eps=9.0), case((4, 3), (3,), (3,), (3,), eps=9.0),
+        case((3, 2, 2, 2), (2,), (2,), eps=9.0),
+    ),
+)  # fmt: skip
+def batch_norm_inference(F, x, mean, var, weight=None, bias=None, *, eps=1e-5):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias per channel, with the mean and variance given.
+    x: (B, C, ...); the others (C,), weight and bias or None. Ioffe, Szegedy 2015, arXiv:1502.03167, algorithm 2."""
+    scale = F.rsqrt(var + eps)
+    scale = scale if weight is None else scale * weight  # (C,)
+    y = (x - per_channel(F, mean, x)) * per_channel(F, scale, x)
+    return y if bias is None else y + per_channel(F, bias, x)
+
+
+@batch_norm_inference.rule("x", "weight", "bias")
+def _(F, g, x, mean, var, weight, eps):
+    return F.batch_norm_inference_backward(g, x, mean, F.rsqrt(var + eps), weight)
+
+
+def _batch_norm_inference_gradient_shape(op, dy, x, mean, rstd, weight=None):
+    if tuple(dy.shape) != tuple(x.shape):
+        raise ShapeError(f"{op}: the gradient and x must have one shape: got {tuple(dy.shape)} and {tuple(x.shape)}.")
+    return Spec(_batch_norm_shape(op, x, mean, rstd).shape, result_dtype("float", dy, x))
+
+
+@fused(
+    shape=_batch_norm_inference_gradient_shape,
+    outputs=3,
+    kind="float",
+    public=False,
+    samples=(
+        case((4, 2, 3), (4, 2, 3), (2,), (2,), (2,)), case((4, 3), (4, 3), (3,), (3,)),
+        case((3, 2, 2, 2), (3, 2, 2, 2), (2,), (2,), (2,)),
+    ),
+)  # fmt: skip
+def batch_norm_inference_backward(F, dy, x, mean, rstd, weight=None):
+    """The gradients of batch_norm_inference for x, weight and bias: dx = dy weight rstd; with sums over all axes but
+    axis 1, dweight = sum(dy (x - mean)) rstd, dbias = sum(dy). dy, x: (B, C, ...); the others (C,)."""
+    axes = (0, *range(2, len(x.shape)))
+    scale = rstd if weight is None else rstd * weight  # (C,)
+    dweight = F.sum(dy * (x - per_channel(F, mean, x)), axis=axes) * rstd
+    return dy * per_channel(F, scale, x), dweight, F.sum(dy, axis=axes)
+
+
 # ---- attention -----------------------------------------------------------------------------------------------------
 def _attention_shape(op, q, k, v, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0):
     if min(len(q.shape), len(k.shape), len(v.shape)) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
@@ -780,3 +833,57 @@ def window_sum_backward(xp, dy, *, spatial, size, stride, frame):
 @window_sum_backward.rule("dy")
 def _(F, g, size, stride, frame):
     return F.window_sum(g, size=size, stride=stride, frame=frame)
+
+
+@primitive(
+    checked=True,
+    public=False,
+    shape=lambda op, x, *, size: Spec((*x.shape[: len(x.shape) - len(size)], *size), result_dtype("float", x)),
+    samples=(
+        case((2, 3, 4, 6), size=(2, 3)),
+        case((1, 2, 5, 7), size=(3, 4)),
+        case((2, 7), size=(3,)),
+        case((1, 3, 4, 5), size=(2, 4, 7)),
+    ),
+    complex_ok=True,
+)
+def adaptive_avg_pool(xp, x, *, size):
+    """y[..., i, j] = the mean of x from floor(i H / OH) to ceil((i + 1) H / OH), and so on for j, over the last
+    len(size) axes. x: (B, C, H, W), size: (OH, OW); y: (B, C, OH, OW)."""
+    for axis, o in zip(range(-len(size), 0), size):
+        n, behind = x.shape[axis], (slice(None),) * (-axis - 1)
+        spans = [slice(i * n // o, -(-(i + 1) * n // o)) for i in range(o)] or [slice(0, 0)]
+        means = [xp.mean(x[(..., s, *behind)], axis=axis, keepdims=True) if o else x[(..., s, *behind)] for s in spans]
+        x = xp.concatenate(means, axis=axis)
+    return x
+
+
+@adaptive_avg_pool.rule("x")
+def _(F, g, shapes, size):
+    return F.adaptive_avg_pool_backward(g, spatial=shapes.x[-len(size) :])
+
+
+@primitive(
+    public=False,
+    shape=lambda op, dy, *, spatial: Spec((*dy.shape[: len(dy.shape) - len(spatial)], *spatial), dy.dtype),
+    samples=(case((2, 3, 2, 3), spatial=(4, 6)), case((1, 2, 3, 4), spatial=(5, 7)), case((2, 3), spatial=(7,))),
+    complex_ok=True,
+)
+def adaptive_avg_pool_backward(xp, dy, *, spatial):
+    """dx[place] = the sum of dy / (their size) over the windows that hold the place. dy: (B, C, OH, OW); dx: (B, C,
+    *spatial)."""
+    for axis, n in zip(range(-len(spatial), 0), spatial):
+        o, behind = dy.shape[axis], (slice(None),) * (-axis - 1)
+        shape = list(dy.shape)
+        shape[axis] = n
+        dx = xp.zeros(shape, dy.dtype)
+        for i in range(o):
+            start, stop = i * n // o, -(-(i + 1) * n // o)
+            dx[(..., slice(start, stop), *behind)] += dy[(..., slice(i, i + 1), *behind)] / (stop - start)
+        dy = dx
+    return dy
+
+
+@adaptive_avg_pool_backward.rule("dy")
+def _(F, g, shapes, spatial):
+    return F.adaptive_avg_pool(g, size=shapes.dy[-len(spatial) :])

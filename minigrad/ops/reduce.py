@@ -1,7 +1,7 @@
 """Reductions over axes, and running sums."""
 
 from ..errors import ShapeError
-from ..primitive import axes_of, case, fused, primitive, reduced, same_as, with_ones
+from ..primitive import Spec, axes_of, case, fused, primitive, reduced, result_dtype, same_as, with_ones
 
 CASES = (
     case((3, 4)),
@@ -104,12 +104,21 @@ def nonempty(op, x, *, axis=None, keepdims=False):
 
 def extreme_rule(F, g, x, y, axis):
     """The elements that attain the extreme share g equally."""
-    y = F.reshape(y, shape=with_ones(x.shape, axis))
-    attained = F.logical_or(F.equal(x, y), F.isnan(x))  # a NaN among them is the extreme
-    share = F.reshape(g, shape=with_ones(x.shape, axis)) / F.astype(
-        F.sum(attained, axis=axis, keepdims=True), dtype=g.dtype
-    )
-    return F.where(attained, share, 0)
+    return F.extreme_backward(g, x, y, axis=axis)
+
+
+@fused(
+    shape=lambda op, dy, x, extreme, *, axis=None: Spec(tuple(x.shape), result_dtype("same", dy, x)),
+    public=False,
+    samples=(case((), (3, 4), ()), case((3,), (3, 4), (3,), axis=1), case((3, 1), (2, 3, 2), (3, 1), axis=(0, -1))),
+)
+def extreme_backward(F, dy, x, extreme, *, axis=None):
+    """dx = dy / n for the n elements that attain the extreme, the largest or smallest over `axis`, and 0 for the rest;
+    all NaN attain a NaN. dy, extreme: one number for each reduced group; x, dx: any shape."""
+    shape = with_ones(x.shape, axis)
+    attained = F.logical_or(F.equal(x, F.reshape(extreme, shape=shape)), F.isnan(x))
+    count = F.astype(F.sum(attained, axis=axis, keepdims=True), dtype=dy.dtype)
+    return F.where(attained, F.reshape(dy, shape=shape) / F.maximum(count, 1), 0)
 
 
 @primitive(shape=nonempty, samples=CASES)

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..errors import AxisError, DTypeError, ShapeError
-from ..primitive import Spec, axes_of, broadcast_shapes, case, primitive, result_dtype, same_as
+from ..primitive import MANY, Spec, axes_of, broadcast_shapes, case, primitive, result_dtype, same_as
 
 
 def size_of(shape):
@@ -38,7 +38,7 @@ def _reshaped(op, x, *, shape):
 )
 def reshape(xp, x, *, shape):
     """The same elements in row-major order, in another shape; one length may be -1. A view where memory allows."""
-    return xp.reshape(x, shape)
+    return x.reshape(shape)
 
 
 @reshape.rule("x")
@@ -57,7 +57,7 @@ def _permuted(op, x, *, axes=None):
 @primitive(shape=_permuted, view=True, samples=(case((2, 3, 4), axes=(2, 0, 1)), case((2, 3))), complex_ok=True)
 def permute_dims(xp, x, *, axes=None):
     """Axis i of y is axis axes[i] of x; None reverses them. A view."""
-    return xp.transpose(x, axes)
+    return x.transpose(axes)
 
 
 @permute_dims.rule("x")
@@ -79,7 +79,7 @@ def _transposed(op, x):
 @primitive(shape=_transposed, view=True, samples=(case((2, 3)), case((2, 3, 4))), complex_ok=True)
 def matrix_transpose(xp, x):
     """The last two axes swapped: (..., M, N) to (..., N, M). A view."""
-    return xp.swapaxes(x, -1, -2)
+    return x.swapaxes(-1, -2)
 
 
 @matrix_transpose.rule("x")
@@ -164,7 +164,6 @@ def _sum_to(op, x, *, shape):
 
 
 @primitive(
-    checked=True,
     shape=_sum_to,
     samples=(case((2, 3, 4), shape=(3, 1)), case((2, 3), shape=()), case((2,), shape=(2,))),
     complex_ok=True,
@@ -173,9 +172,9 @@ def sum_to(xp, x, *, shape):
     """The adjoint of broadcasting: x summed over the axes along which `shape` would have been repeated."""
     axes = _repeated_axes(x.shape, tuple(shape))
     if not axes:
-        return x
-    y = xp.sum(x, axis=axes)
-    return y if y.shape == shape else xp.reshape(y, shape)
+        return x if axes == () else _sum_to("sum_to", x, shape=shape)  # which raises
+    y = x.sum(axis=axes)
+    return y if y.shape == shape else y.reshape(shape)
 
 
 @sum_to.rule("x")
@@ -245,6 +244,68 @@ def _(g, i, axis):
     key = [slice(None)] * len(g.shape)
     key[axis] = i
     return g[tuple(key)]
+
+
+def _split(op, x, *, sizes, axis):
+    (axis,) = axes_of(op, axis, len(x.shape))
+    if sum(sizes) != x.shape[axis] or min(sizes, default=0) < 0:
+        raise ShapeError(
+            f"{op}: the sizes must add up to axis {axis}: {list(sizes)} is {sum(sizes)}, shape {tuple(x.shape)} has "
+            f"{x.shape[axis]}."
+        )
+    return Spec((*x.shape[:axis], sizes[0] if sizes else 0, *x.shape[axis + 1 :]), x.dtype)
+
+
+@primitive(
+    checked=True,
+    shape=_split,
+    outputs=MANY,
+    public=False,
+    samples=(
+        case((4, 3), sizes=(1, 3), axis=0),
+        case((2, 5), sizes=(2, 0, 3), axis=-1),
+        case((3,), sizes=(3,), axis=0),
+    ),
+    complex_ok=True,
+)
+def split(xp, x, *, sizes, axis):
+    """x as consecutive pieces of these lengths along `axis`: views. Their gradients are joined once."""
+    axis, ys, start = axis % x.ndim, [], 0
+    for size in sizes:
+        ys.append(x[(slice(None),) * axis + (slice(start, start + size),)])
+        start += size
+    return tuple(ys)
+
+
+@split.rule("x")
+def _(F, g, axis):
+    return F.concat(*g, axis=axis)
+
+
+def _unstacked(op, x, *, axis):
+    if not x.shape:
+        raise ShapeError(f"{op}: needs at least 1 axis: got a 0-d array.")
+    (axis,) = axes_of(op, axis, len(x.shape))
+    return Spec((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype)
+
+
+@primitive(
+    checked=True,
+    shape=_unstacked,
+    outputs=MANY,
+    public=False,
+    samples=(case((2, 3), axis=0), case((2, 1, 3), axis=-1), case((2,), axis=0)),
+    complex_ok=True,
+)
+def unstack(xp, x, *, axis):
+    """The slices of x along `axis`, without it: views. The inverse of stack."""
+    first = (slice(None),) * (axis % x.ndim)
+    return tuple(x[(*first, i, ...)] for i in range(x.shape[axis]))
+
+
+@unstack.rule("x")
+def _(F, g, axis):
+    return F.stack(*g, axis=axis)
 
 
 @primitive(shape=same_as("x"), view=True, samples=(case((3, 4)), case((3, 4), axis=1)), complex_ok=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from .optimizer import Optimizer, is_flag, not_negative
+from .optimizer import Optimizer, decayed
+from .options import given
 
 
 class Adagrad(Optimizer):
@@ -22,15 +23,6 @@ class Adagrad(Optimizer):
     tensor([0.9], requires_grad=True)
     """
 
-    checks: ClassVar = {
-        "lr": not_negative,
-        "lr_decay": not_negative,
-        "weight_decay": not_negative,
-        "initial_accumulator_value": not_negative,
-        "eps": not_negative,
-        "maximize": is_flag,
-    }
-
     def __init__(
         self,
         params: Any,
@@ -45,23 +37,14 @@ class Adagrad(Optimizer):
         differentiable: bool = False,
         fused: Any = None,
     ):
-        options = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(params, given(locals()))
 
     def init(self, F: Any, p: Any, *, initial_accumulator_value: float, **options: Any) -> dict[str, Any]:
         return {"step": F.zeros(shape=(), dtype="float32"), "sum": F.zeros_like(p) + initial_accumulator_value}
 
     def update(self, F, p, g, state, *, lr, lr_decay, eps, weight_decay, initial_accumulator_value, maximize):
         t = state["step"] + 1
-        g = -g if maximize else g
-        g = g + weight_decay * p if weight_decay else g
+        p, g = decayed(p, g, lr, weight_decay, maximize)
         s = state["sum"] + g * g
         rate = lr / (1 + (F.astype(t, dtype=p.dtype) - 1) * lr_decay)
         return p - rate * (g / (F.sqrt(s) + eps)), {"step": t, "sum": s}
@@ -78,14 +61,6 @@ class Adadelta(Optimizer):
     0.9
     """
 
-    checks: ClassVar = {
-        "lr": not_negative,
-        "rho": lambda v: 0 <= v <= 1,
-        "eps": not_negative,
-        "weight_decay": not_negative,
-        "maximize": is_flag,
-    }
-
     def __init__(
         self,
         params: Any,
@@ -99,7 +74,7 @@ class Adadelta(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ):
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+        super().__init__(params, given(locals()))
 
     def init(self, F: Any, p: Any, **options: Any) -> dict[str, Any]:
         return {
@@ -109,8 +84,7 @@ class Adadelta(Optimizer):
         }
 
     def update(self, F, p, g, state, *, lr, rho, eps, weight_decay, maximize):
-        g = -g if maximize else g
-        g = g + weight_decay * p if weight_decay else g
+        p, g = decayed(p, g, lr, weight_decay, maximize)
         v = rho * state["square_avg"] + (1 - rho) * (g * g)
         d = F.sqrt(state["acc_delta"] + eps) / F.sqrt(v + eps) * g
         a = rho * state["acc_delta"] + (1 - rho) * (d * d)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
-from .optimizer import Optimizer, is_flag, not_negative
-
-
-def two_betas(betas: Any) -> bool:
-    return len(betas) == 2 and all(0 <= b < 1 for b in betas)
+from .optimizer import Optimizer, decayed
+from .options import given
 
 
 class Adam(Optimizer):
@@ -30,14 +27,6 @@ class Adam(Optimizer):
     tensor([0.9], requires_grad=True)
     """
 
-    checks: ClassVar = {
-        "lr": not_negative,
-        "betas": two_betas,
-        "eps": not_negative,
-        "weight_decay": not_negative,
-        "amsgrad": is_flag,
-        "maximize": is_flag,
-    }
     kernel = "adam"
 
     def __init__(
@@ -56,16 +45,7 @@ class Adam(Optimizer):
         fused: Any = None,
         decoupled_weight_decay: bool = False,
     ):
-        options = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, options)
+        super().__init__(params, given(locals()))
 
     def init(self, F: Any, p: Any, *, amsgrad: bool, **options: Any) -> dict[str, Any]:
         state = {"step": F.zeros(shape=(), dtype="float32"), "exp_avg": F.zeros_like(p), "exp_avg_sq": F.zeros_like(p)}
@@ -74,11 +54,7 @@ class Adam(Optimizer):
     def update(self, F, p, g, state, *, lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay):
         b1, b2 = betas
         t = state["step"] + 1
-        g = -g if maximize else g
-        if weight_decay and decoupled_weight_decay:
-            p = p * (1 - lr * weight_decay)
-        elif weight_decay:
-            g = g + weight_decay * p
+        p, g = decayed(p, g, lr, weight_decay, maximize, decoupled_weight_decay)
         m = state["exp_avg"] + (1 - b1) * (g - state["exp_avg"])
         v = b2 * state["exp_avg_sq"] + (1 - b2) * (g * g)
         top = F.maximum(state["max_exp_avg_sq"], v) if amsgrad else v
@@ -120,4 +96,4 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: Any = None,
     ):
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
+        super().__init__(**given(locals()), params=params, decoupled_weight_decay=True)

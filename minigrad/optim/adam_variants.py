@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from .adam import two_betas
-from .optimizer import Optimizer, is_flag, not_negative
-
-CHECKS = {
-    "lr": not_negative,
-    "betas": two_betas,
-    "eps": not_negative,
-    "weight_decay": not_negative,
-    "momentum_decay": not_negative,
-    "maximize": is_flag,
-    "decoupled_weight_decay": is_flag,
-}
-
-
-def decayed(p: Any, g: Any, lr: float, weight_decay: float, maximize: bool, decoupled: bool = False) -> tuple[Any, Any]:
-    """p and g after weight decay: scaled p (decoupled), or weight_decay p added to g."""
-    g = -g if maximize else g
-    if not weight_decay:
-        return p, g
-    return (p * (1 - lr * weight_decay), g) if decoupled else (p, g + weight_decay * p)
+from .optimizer import Optimizer, decayed
+from .options import given
 
 
 class Adamax(Optimizer):
@@ -36,8 +18,6 @@ class Adamax(Optimizer):
     >>> optim.Adamax([mg.zeros(3, requires_grad=True)]).defaults["lr"]
     0.002
     """
-
-    checks: ClassVar = CHECKS
 
     def __init__(
         self,
@@ -52,8 +32,7 @@ class Adamax(Optimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ):
-        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        super().__init__(params, options)
+        super().__init__(params, given(locals()))
 
     def init(self, F: Any, p: Any, **options: Any) -> dict[str, Any]:
         return {"step": F.zeros(shape=(), dtype="float32"), "exp_avg": F.zeros_like(p), "exp_inf": F.zeros_like(p)}
@@ -81,8 +60,6 @@ class NAdam(Optimizer):
     0.004
     """
 
-    checks: ClassVar = CHECKS
-
     def __init__(
         self,
         params: Any,
@@ -98,16 +75,7 @@ class NAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ):
-        options = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum_decay": momentum_decay,
-            "maximize": maximize,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, options)
+        super().__init__(params, given(locals()))
 
     def init(self, F: Any, p: Any, **options: Any) -> dict[str, Any]:
         return {
@@ -123,7 +91,7 @@ class NAdam(Optimizer):
         n = F.astype(t, dtype="float64")  # the corrections lose digits in float32 while t is small
         p, g = decayed(p, g, lr, weight_decay, maximize, decoupled_weight_decay)
         u, ahead = (b1 * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in (n, n + 1))
-        product = state["mu_product"] * F.astype(u, dtype="float32")  # kept in float32, as PyTorch does
+        product = state["mu_product"] * F.astype(u, dtype=state["mu_product"].dtype)  # float32 at first, as PyTorch's
         m = state["exp_avg"] + (1 - b1) * (g - state["exp_avg"])
         v = b2 * state["exp_avg_sq"] + (1 - b2) * (g * g)
         total = F.astype(product, dtype="float64")
@@ -148,8 +116,6 @@ class RAdam(Optimizer):
     0.001
     """
 
-    checks: ClassVar = CHECKS
-
     def __init__(
         self,
         params: Any,
@@ -164,15 +130,7 @@ class RAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ):
-        options = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, options)
+        super().__init__(params, given(locals()))
 
     def init(self, F: Any, p: Any, **options: Any) -> dict[str, Any]:
         return {"step": F.zeros(shape=(), dtype="float32"), "exp_avg": F.zeros_like(p), "exp_avg_sq": F.zeros_like(p)}

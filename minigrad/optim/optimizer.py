@@ -11,10 +11,8 @@ kernel serves (see `Optimizer.kernel`), that does the same for all parameters in
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,32 +23,33 @@ from ..backend.base import load_kernel
 from ..edits import caller, written
 from ..errors import ArgumentError, DTypeError, GradError, StateError
 from ..mode import MODE, enable_grad
-from ..tensor import Tensor, wrap
+from ..tensor import Handle, Tensor, wrap
+from .options import WITHOUT_EFFECT, Rule, check
 
+HOOKS = "before step", "after step", "before saving", "after saving", "before loading", "after loading"
 FUSE_FROM = 1_024  # elements of all parameters together: fewer never wait for a compiler
 
 
 class Optimizer:
-    """Base of all optimizers. ``params``: tensors, (name, tensor) pairs, or dicts ``{"params": [...], "lr":
-    ...}``, one per group.
+    """Base of all optimizers. ``params``: tensors, (name, tensor) pairs, or dicts ``{"params": [...], "lr": ...}``,
+    one per group.
 
-    Options given in a group's dict hold for that group; the constructor's are the defaults of the others. A subclass
-    sets the defaults, and writes `init` and `update`.
+    Options given in a group's dict hold for that group; the constructor's are the defaults of the others. PyTorch's
+    `foreach`, `fused`, `capturable` and `differentiable` are accepted and kept with the others, and have no effect. A
+    subclass sets the defaults, and writes `init` and `update`.
     """
 
     defaults: dict[str, Any]
-    ignored = ("foreach", "fused", "capturable", "differentiable")  # PyTorch's speed flags: accepted, without effect
-    checks: ClassVar[dict[str, Callable[[Any], bool]]] = {}  # option -> does this value pass?
+    rules: ClassVar[dict[str, Rule | None]] = {}  # where `options.RULES` knows none, or another; None: anything
     kernel = ""  # the function in minigrad.kernels.cpu.optim that does the same in place, for the numba backend
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
         self.defaults = defaults
-        self.options = tuple(defaults)
-        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self.options = tuple(name for name in defaults if name not in WITHOUT_EFFECT)  # what `update` gets
+        self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
         self.steps = 0  # calls of step(), for the schedulers' warning
-        self._pre_hooks: list[Callable] = []
-        self._post_hooks: list[Callable] = []
+        self._hooks: dict[str, list[Callable]] = {when: [] for when in HOOKS}
         self._silent = False  # warned that there is no gradient
         self._kernel: Any = None  # found at the first step; False: there is none
         if isinstance(params, Tensor):
@@ -86,14 +85,23 @@ class Optimizer:
         """Add parameters with options of their own, for instance when layers are unfrozen."""
         if not isinstance(param_group, dict):
             raise DTypeError(f"{self.name}: a parameter group must be a dict: got {type(param_group).__name__}.")
+        if "params" not in param_group:
+            raise ArgumentError(f"{self.name}: a parameter group needs 'params': got {sorted(param_group)}.")
         group = dict(param_group)
-        params = group.get("params")
+        params = group["params"]
         if isinstance(params, set):
             raise DTypeError(f"{self.name}: params must have an order: got a set. Pass a list.")
-        params = [params] if isinstance(params, Tensor) else list(params or ())
-        if params and all(isinstance(p, tuple) for p in params):
+        params = [params] if isinstance(params, Tensor) else list(params)
+        named = [p for p in params if isinstance(p, tuple)]
+        if named:
+            if len(named) != len(params):
+                raise ArgumentError(
+                    f"{self.name}: all parameters or none must be named: {len(named)} are, of {len(params)}."
+                )
             group["param_names"] = [name for name, _ in params]
             params = [p for _, p in params]
+        if any(("param_names" in g) != ("param_names" in group) for g in self.param_groups):
+            raise ArgumentError(f"{self.name}: all groups or none must have named parameters.")
         taken = {id(p) for g in self.param_groups for p in g["params"]}
         for i, p in enumerate(params):
             if not isinstance(p, Tensor):
@@ -114,9 +122,7 @@ class Optimizer:
         self._kernel = None
 
     def _check(self, group: dict[str, Any]) -> None:
-        for option, passes in self.checks.items():
-            if option in group and not passes(group[option]):
-                raise ArgumentError(f"{self.name}: invalid {option}: {group[option]!r}. See help({self.name}).")
+        check(self.name, group, self.rules)
 
     # -- stepping ----------------------------------------------------------------------------------------------------
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -128,16 +134,34 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change every parameter that has a gradient, in place.
         closure: computes and returns the loss, called first."""
+        args, kwargs = self._before_step((self,) if closure is None else (self, closure))
+        loss = self._step(*args[1:], **kwargs)
+        self.steps += 1
+        for hook in tuple(self._hooks["after step"]):
+            hook(self, args, kwargs)
+        return loss
+
+    def _before_step(self, args: tuple) -> tuple[tuple, dict[str, Any]]:
+        kwargs: dict[str, Any] = {}
+        for hook in tuple(self._hooks["before step"]):
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                if not isinstance(changed, tuple) or len(changed) != 2:
+                    raise ArgumentError(
+                        f"{self.name}: a step pre-hook must return None or (args, kwargs): got {changed!r}."
+                    )
+                args, kwargs = changed
+        return args, kwargs
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for hook in self._pre_hooks:
-            hook(self, (closure,), {})
         changed, stamp, where, host = False, f"{self.name}.step", caller(), MODE.get().host
         kernel = self._find_kernel() if self.kernel and host.name == "numba" else None
         for group in self.param_groups:
-            options = {name: group[name] for name in self.options}
+            options = self._options(group)
             params = [p for p in group["params"] if p._grad is not None]
             changed = changed or bool(params)
             for p in self._step_together(kernel, params, options, host) if kernel else params:
@@ -147,10 +171,11 @@ class Optimizer:
         if not changed and not self._silent:
             self._silent = True
             self._warn_idle()
-        self.steps += 1
-        for hook in self._post_hooks:
-            hook(self, (closure,), {})
         return loss
+
+    def _options(self, group: dict[str, Any]) -> dict[str, Any]:
+        """What `init` and `update` get."""
+        return {name: plain(group[name]) for name in self.options}
 
     def _step_together(self, kernel: Callable, params: list[Tensor], options: dict, host: Backend) -> list[Tensor]:
         """Step the parameters that the kernel serves; returns the others."""
@@ -190,7 +215,7 @@ class Optimizer:
 
     def _init(self, p: Tensor, backend: Backend, options: dict[str, Any]) -> dict[str, Tensor]:
         made = self.init(backend.F, p.array, **options)
-        state = self.state[p] = {name: wrap(value) for name, value in made.items()}
+        state = self.state[p] = {name: wrap(backend.xp.asarray(value)) for name, value in made.items()}
         return state
 
     def _find_kernel(self) -> Callable | None:
@@ -204,31 +229,64 @@ class Optimizer:
     def _warn_idle(self) -> None:
         first = next((p for group in self.param_groups for p in group["params"]), None)
         why = "it has no parameters" if first is None else f"the first parameter's {first.explain_grad()}"
-        warnings.warn(f"{self.name}.step: no parameter has a gradient, nothing changed: {why}", stacklevel=3)
+        warnings.warn(f"{self.name}.step: no parameter has a gradient, nothing changed: {why}", stacklevel=4)
 
-    def register_step_pre_hook(self, hook: Callable) -> Callable[[], None]:
-        """``hook(optimizer, args, kwargs)`` before each step. Returns a function that takes it off again."""
-        self._pre_hooks.append(hook)
-        return lambda: self._pre_hooks.remove(hook)
+    # -- hooks -------------------------------------------------------------------------------------------------------
+    def _register(self, when: str, hook: Callable, prepend: bool = False) -> Handle:
+        self._hooks[when].insert(0 if prepend else len(self._hooks[when]), hook)
+        return Handle(self._hooks[when], hook)
 
-    def register_step_post_hook(self, hook: Callable) -> Callable[[], None]:
-        """``hook(optimizer, args, kwargs)`` after each step. Returns a function that takes it off again."""
-        self._post_hooks.append(hook)
-        return lambda: self._post_hooks.remove(hook)
+    def register_step_pre_hook(self, hook: Callable) -> Handle:
+        """``hook(optimizer, args, kwargs)`` before each step, with the arguments of ``step``, the optimizer the first;
+        it may return other (args, kwargs). ``.remove()`` of what is returned takes it off again."""
+        return self._register("before step", hook)
+
+    def register_step_post_hook(self, hook: Callable) -> Handle:
+        """``hook(optimizer, args, kwargs)`` after each step."""
+        return self._register("after step", hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(optimizer)`` before each state_dict()."""
+        return self._register("before saving", hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(optimizer, state_dict)`` after each state_dict(); it may return another one."""
+        return self._register("after saving", hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(optimizer, state_dict)`` before each load_state_dict(); it may return another one."""
+        return self._register("before loading", hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(optimizer)`` after each load_state_dict()."""
+        return self._register("after loading", hook, prepend)
 
     # -- state -------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """``{"state": {index: {name: tensor}}, "param_groups":
         [options with the indices of their parameters]}``, as PyTorch's."""
+        for hook in self._hooks["before saving"]:
+            hook(self)
         index = {id(p): i for i, p in enumerate(self._params())}
         groups = [
             {k: v for k, v in g.items() if k != "params"} | {"params": [index[id(p)] for p in g["params"]]}
             for g in self.param_groups
         ]
-        return {"state": {index[id(p)]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+        saved: dict[str, Any] = {
+            "state": {index[id(p)]: dict(s) for p, s in self.state.items()},
+            "param_groups": groups,
+        }
+        for hook in self._hooks["after saving"]:
+            saved = hook(self, saved) or saved
+        return saved
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` returned, here or in PyTorch; values may be anything NumPy can read."""
+        """Continue from what `state_dict` returned, here or in PyTorch; values may be anything NumPy can read.
+
+        All is checked before anything changes."""
+        state_dict = dict(state_dict)
+        for hook in self._hooks["before loading"]:
+            state_dict = hook(self, state_dict) or state_dict
         missing = [key for key in ("state", "param_groups") if key not in state_dict]
         if missing:
             raise StateError(f"{self.name}.load_state_dict: missing keys: {', '.join(missing)}.")
@@ -238,27 +296,40 @@ class Optimizer:
             raise StateError(
                 f"{self.name}.load_state_dict: groups must have as many parameters as here: got {came}, here {own}."
             )
-        by_index = dict(zip(chain.from_iterable(g["params"] for g in saved), self._params()))
-        loaded: dict[Tensor, dict[str, Tensor]] = OrderedDict()
+        changed = [group | {k: v for k, v in g.items() if k != "params"} for group, g in zip(self.param_groups, saved)]
+        for group in changed:
+            self._check(group)
+        own_of = {i: (p, group) for g, group in zip(saved, changed) for i, p in zip(g["params"], group["params"])}
+        loaded: dict[Tensor, dict[str, Any]] = {}
         for i, values in state_dict["state"].items():
             i = int(i) if isinstance(i, str) and i.isdecimal() else i  # a file may hold the numbers as text
-            if i not in by_index:
+            if i not in own_of:
                 raise StateError(f"{self.name}.load_state_dict: state of parameter {i}, which no group names.")
-            loaded[by_index[i]] = {k: self._loaded(by_index[i], i, k, v) for k, v in values.items() if v is not None}
-        for group, g in zip(self.param_groups, saved):
-            group.update({k: v for k, v in g.items() if k not in ("params", *self.ignored)})
-            self._check(group)
-        self.state = dict(loaded)
+            loaded[own_of[i][0]] = self._loaded(i, *own_of[i], {k: v for k, v in values.items() if v is not None})
+        for group, new in zip(self.param_groups, changed):
+            group.update(new)
+        self.state = loaded
+        for hook in self._hooks["after loading"]:
+            hook(self)
 
-    def _loaded(self, p: Tensor, i: int, name: str, value: Any) -> Tensor:
-        array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
-        if array.shape not in (p.shape, ()):
+    def _loaded(self, i: int, p: Tensor, group: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        """The state of parameter i from saved values; StateError if they are not what the first step would make."""
+        who = f"{self.name}.load_state_dict"
+        made = self.init(p.backend.F, p.array, **self._options(group))
+        if values and not made.keys() <= values.keys():
             raise StateError(
-                f"{self.name}.load_state_dict: {name} of parameter {i} must be {p.shape} or (): got {array.shape}."
+                f"{who}: state of parameter {i} must have {', '.join(made)}: got {', '.join(values)}. "
+                "Is it another optimizer's?"
             )
-        if name == "step":  # a count, not to be rounded to the parameter's dtype
-            return wrap(np.array(array, np.float32))
-        return wrap(p.backend.asarray(array, dtype=p.dtype, copy=True))
+        state = {}
+        for name, value in values.items():
+            array, shape = to_numpy(value), made[name].shape if name in made else p.shape
+            if array.shape != shape:
+                raise StateError(f"{who}: {name} of parameter {i} must be {shape}: got {array.shape}.")
+            # a count is not to be rounded to the parameter's dtype
+            dtype = np.float32 if name == "step" else p.dtype
+            state[name] = wrap(p.backend.asarray(array, dtype=dtype, copy=True))
+        return state
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_kernel": None}  # found again when needed
@@ -274,9 +345,20 @@ class Optimizer:
         return f"{self.name} (\n" + "\n".join(lines) + "\n)"
 
 
-def not_negative(value: Any) -> bool:
-    return value is not None and float(value) >= 0
+def plain(value: Any) -> Any:
+    """An option whose tensors of one element became numbers."""
+    if type(value) is tuple:
+        return tuple(map(plain, value))
+    return value.item() if isinstance(value, Tensor) else value
 
 
-def is_flag(value: Any) -> bool:
-    return isinstance(value, (bool, np.bool_))
+def to_numpy(value: Any) -> np.ndarray:
+    return value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def decayed(p: Any, g: Any, lr: float, weight_decay: float, maximize: bool, decoupled: bool = False) -> tuple[Any, Any]:
+    """p and g after weight decay: weight_decay p added to g, or p scaled (decoupled). maximize: g negated first."""
+    g = -g if maximize else g
+    if not weight_decay:
+        return p, g
+    return (p * (1 - lr * weight_decay), g) if decoupled else (p, g + weight_decay * p)

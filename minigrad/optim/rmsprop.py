@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from .optimizer import Optimizer, is_flag, not_negative
+from .optimizer import Optimizer, decayed
+from .options import given
 
 
 class RMSprop(Optimizer):
@@ -25,15 +26,6 @@ class RMSprop(Optimizer):
     0.9
     """
 
-    checks: ClassVar = {
-        "lr": not_negative,
-        "alpha": not_negative,
-        "eps": not_negative,
-        "weight_decay": not_negative,
-        "momentum": not_negative,
-        "centered": is_flag,
-        "maximize": is_flag,
-    }
     kernel = "rmsprop"
 
     def __init__(
@@ -50,24 +42,14 @@ class RMSprop(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ):
-        options = {
-            "lr": lr,
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "centered": centered,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(params, given(locals()))
 
     def init(self, F: Any, p: Any, *, momentum: float, centered: bool, **options: Any) -> dict[str, Any]:
         names = ["square_avg", *["momentum_buffer"] * bool(momentum), *["grad_avg"] * centered]
         return {"step": F.zeros(shape=(), dtype="float32")} | {name: F.zeros_like(p) for name in names}
 
     def update(self, F, p, g, state, *, lr, alpha, eps, weight_decay, momentum, centered, maximize):
-        g = -g if maximize else g
-        g = g + weight_decay * p if weight_decay else g
+        p, g = decayed(p, g, lr, weight_decay, maximize)
         state = dict(state, step=state["step"] + 1)
         v = state["square_avg"] = alpha * state["square_avg"] + (1 - alpha) * (g * g)
         if centered:

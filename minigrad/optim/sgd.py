@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from ..errors import ArgumentError
-from .optimizer import Optimizer, is_flag, not_negative
+from .optimizer import Optimizer, decayed
+from .options import given
 
 
 class SGD(Optimizer):
@@ -24,13 +25,6 @@ class SGD(Optimizer):
     tensor([0.8], requires_grad=True)
     """
 
-    checks: ClassVar = {
-        "lr": not_negative,
-        "momentum": not_negative,
-        "weight_decay": not_negative,
-        "nesterov": is_flag,
-        "maximize": is_flag,
-    }
     kernel = "sgd"
 
     def __init__(
@@ -47,15 +41,7 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: Any = None,
     ):
-        options = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(params, given(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
@@ -68,8 +54,7 @@ class SGD(Optimizer):
         return {}  # the buffer is the first gradient
 
     def update(self, F, p, g, state, *, lr, momentum, dampening, weight_decay, nesterov, maximize):
-        g = -g if maximize else g
-        g = g + weight_decay * p if weight_decay else g
+        p, g = decayed(p, g, lr, weight_decay, maximize)
         if not momentum:
             return p - lr * g, state
         b = state.get("momentum_buffer")

@@ -18,7 +18,7 @@ from types import ModuleType
 
 from ..errors import ArgumentError
 
-PARTS = ("__init__", "run", "images", "minilm", "tabular")  # what recipes are made with
+PARTS = ("__init__", "run", "images", "minilm", "names", "tabular")  # what recipes are made with
 NAMES = sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("*.py") if path.stem not in PARTS)
 
 

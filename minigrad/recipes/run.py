@@ -130,8 +130,10 @@ class Run:
         self.written[what] = self.out / name
         return self.out / name
 
-    def classified(self, model: Module, loss: Callable[..., Tensor], test: Dataset, names: Sequence[str]) -> None:
-        """Test a classifier and report its accuracy, with the confusion matrix."""
+    def classified(
+        self, model: Module, loss: Callable[..., Tensor], test: Dataset, names: Sequence[str], **results: Any
+    ) -> None:
+        """Test a classifier and report its accuracy, with the confusion matrix. results: more figures to note."""
         metrics = [Accuracy(), ConfusionMatrix(len(names))]
         figures = Trainer(model, loss).evaluate(DataLoader(test, 500), metrics=metrics)
         counts, accuracy = figures["confusion_matrix"], figures["accuracy"]
@@ -145,6 +147,7 @@ class Run:
             test_loss=figures["loss"],
             test_samples=int(counts.sum()),
             confusion_matrix=counts.tolist(),
+            **results,
         )
 
     def report(self, figure: str, value: float, unit: str = "", *, digits: int = 2, **results: Any) -> None:

@@ -37,8 +37,8 @@ def train(run: Run) -> None:
 def test(run: Run, model: nn.Module) -> None:
     trainer = Trainer(model, F.hinge_loss, metrics=[BinaryAccuracy()])
     figures = trainer.evaluate(DataLoader(data(run)[1], 256))
-    x, t = data(run)[0].batch(np.arange(len(data(run)[0])))
-    margins = t * (x @ model.weight.numpy().T + model.bias.numpy())  # type: ignore[union-attr]
-    print(f"support vectors (inside the margin): {int((margins < 1).sum())} of {len(x)} training samples")
+    _, t = data(run)[0].whole()
+    margins = t * trainer.predict(DataLoader(data(run)[0], 256)).numpy()
+    print(f"support vectors (inside the margin): {int((margins < 1).sum())} of {len(t)} training samples")
     accuracy = figures["accuracy"]
     run.report("test accuracy", 100 * accuracy, "%", test_accuracy=accuracy, test_loss=figures["loss"])

@@ -2,10 +2,12 @@
 
 from .callbacks import Callback as Callback
 from .callbacks import Checkpoint as Checkpoint
+from .callbacks import ClipGradients as ClipGradients
 from .callbacks import EarlyStopping as EarlyStopping
 from .callbacks import LRSchedule as LRSchedule
 from .callbacks import SaveState as SaveState
 from .callbacks import StopOnInterrupt as StopOnInterrupt
+from .metrics import F1 as F1
 from .metrics import Accuracy as Accuracy
 from .metrics import BinaryAccuracy as BinaryAccuracy
 from .metrics import ConfusionMatrix as ConfusionMatrix

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import io
 from ..errors import ArgumentError
+from ..nn.utils import clip_grad_norm_
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -55,6 +56,21 @@ class LRSchedule(Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.scheduler.load_state_dict(state)
+
+
+class ClipGradients(Callback):
+    """Scale all gradients together so that their norm is at most this, before every step.
+
+    Pascanu, Mikolov, Bengio 2012, arXiv:1211.5063.
+    """
+
+    def __init__(self, max_norm: float):
+        if not max_norm > 0:
+            raise ArgumentError(f"ClipGradients: max_norm must be positive: got {max_norm}.")
+        self.max_norm = max_norm
+
+    def before_step(self, trainer: Trainer) -> None:
+        clip_grad_norm_(trainer.model.parameters(), self.max_norm)
 
 
 class _Best:

@@ -142,6 +142,34 @@ class ConfusionMatrix(Metric):
         return self.counts.copy()
 
 
+class F1(Metric):
+    """2 precision recall / (precision + recall) of each class, averaged: "macro", every class the same; "weighted", by
+    its number of samples; "micro", over all samples, which is the accuracy. A class that never occurs and is never
+    answered counts 0, as in scikit-learn.
+    """
+
+    name = "f1"
+
+    def __init__(self, classes: int, average: str = "macro"):
+        if average not in ("macro", "micro", "weighted"):
+            raise ArgumentError(f'F1: average must be "macro", "micro" or "weighted": got {average!r}.')
+        self.average, self.matrix = average, ConfusionMatrix(classes)
+
+    def reset(self) -> None:
+        self.matrix.reset()
+
+    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        self.matrix.update(prediction, target)
+
+    def compute(self) -> float:
+        counts = self.matrix.compute().astype(float)
+        right, answers, samples = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+        if self.average == "micro":
+            return float(right.sum() / max(samples.sum(), 1))
+        f1 = 2 * right / np.maximum(answers + samples, 1)  # (K,)
+        return float(np.average(f1, weights=samples if self.average == "weighted" and samples.any() else None))
+
+
 def answered(prediction: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The classes answered and the true ones, (B,) each, from scores or answers."""
     prediction, target = np.asarray(prediction), np.asarray(target)

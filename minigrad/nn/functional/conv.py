@@ -99,6 +99,9 @@ def _conv_transpose(
         raise ShapeError(
             f"{who}: the output would have spatial size {size}: padding {padding} is too large for x {x.shape}."
         )
+    whole = [e // s for e, s in zip(extra, stride)]
+    if any(whole):  # more than a stride of output_padding is as good as zeros behind x
+        x = F.pad(x, widths=((0, 0), (0, 0), *((0, w) for w in whole)))
     y = F.convolution_input(x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if bias is not None:
         y = y + F.reshape(bias, (-1, *[1] * n))
@@ -134,17 +137,28 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             f"pad: needs a (before, after) pair per axis, last axis first: got {pad} for shape {input.shape}."
         )
     pairs = [(0, 0)] * (input.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2]))[::-1]
-    crop = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(input.shape, pairs))
-    x = input[crop] if min(pad, default=0) < 0 else input
-    grown = tuple((max(a, 0), max(b, 0)) for a, b in pairs)
-    if mode == "constant":
-        return F.pad(x, widths=grown, value=0 if value is None else value) if any(map(any, grown)) else x
-    if mode not in ("reflect", "replicate", "circular"):
+    if mode not in ("constant", "reflect", "replicate", "circular"):
         raise ArgumentError(f"pad: mode must be constant, reflect, replicate or circular: got {mode!r}.")
-    for axis, (a, b) in enumerate(grown):
-        if a or b:
-            x = _framed(x, axis, a, b, mode)
-    return x
+    if value is not None and mode != "constant":
+        raise ArgumentError(f"pad: value has no meaning in mode {mode!r}: got {value}. Leave it None.")
+    if any(n + a + b < 0 for n, (a, b) in zip(input.shape, pairs)):
+        raise ShapeError(f"pad: {pad} crops more than there is of shape {input.shape}.")
+    grown = tuple((max(a, 0), max(b, 0)) for a, b in pairs)
+    first = mode == "circular"  # which is cropped before it is padded, as in PyTorch; reflect and replicate after
+    x = _cropped(input, pairs) if first else input
+    if mode == "constant":
+        x = F.pad(x, widths=grown, value=0 if value is None else value) if any(map(any, grown)) else x
+    else:
+        for axis, (a, b) in enumerate(grown):
+            x = _framed(x, axis, a, b, mode) if a or b else x
+    return x if first else _cropped(x, pairs)
+
+
+def _cropped(x: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """x without what negative pairs take from each end."""
+    if all(a >= 0 and b >= 0 for a, b in pairs):
+        return x
+    return x[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, pairs))]
 
 
 def _framed(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:

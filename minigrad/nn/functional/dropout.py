@@ -50,17 +50,39 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _drop_channels(input, p, training, 3)
 
 
-def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """Dropout that keeps mean 0 and variance 1 behind SELU. Klambauer et al. 2017, arXiv:1706.02515, section 3."""
+def _alpha_drop(x: Tensor, p: float, training: bool, shape: tuple[int, ...], who: str) -> Tensor:
+    """a (x or, with probability p, -alpha lambda of SELU) + b; the mask is drawn in `shape`, which broadcasts to x."""
     if not 0 <= p <= 1:
-        raise ArgumentError(f"alpha_dropout: p must be a probability, from 0 to 1: got {p}.")
+        raise ArgumentError(f"{who}: p must be a probability, from 0 to 1: got {p}.")
     if not training or p == 0:
-        return input
+        return x
     if p == 1:
-        return input * 0
+        return x * 0
     low = -1.7580993408473766  # -alpha lambda of SELU: what a dropped element becomes
     a = 1 / math.sqrt((1 - p) * (1 + p * low**2))
-    kept = default_generator.numpy("random", size=input.shape, dtype=np.float32) >= p
-    scale = wrap(input.backend.asarray(np.multiply(kept, a, dtype=input.dtype)))
-    shift = wrap(input.backend.asarray((np.where(kept, 0.0, low * a) - low * a * p).astype(input.dtype)))
-    return input * scale + shift
+    kept = default_generator.numpy("random", size=shape, dtype=np.float32) >= p
+    scale = wrap(x.backend.asarray(np.multiply(kept, a, dtype=x.dtype)))
+    shift = wrap(x.backend.asarray((np.where(kept, 0.0, low * a) - low * a * p).astype(x.dtype)))
+    return x * scale + shift
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Dropout that keeps mean 0 and variance 1 behind SELU. Klambauer et al. 2017, arXiv:1706.02515, section 3."""
+    return _alpha_drop(input, p, training, input.shape, "alpha_dropout")
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """As alpha_dropout, but whole channels drop. input: (B, C, ...)."""
+    if input.ndim < 2 and training:
+        raise ShapeError(f"feature_alpha_dropout: x must be (B, C, ...): got shape {input.shape}.")
+    shape = (*input.shape[:2], *[1] * (input.ndim - 2))
+    return _alpha_drop(input, p, training, shape, "feature_alpha_dropout")
+
+
+def drop_path(input: Tensor, p: float = 0.0, training: bool = False, scale_by_keep: bool = True) -> Tensor:
+    """Stochastic depth: each sample is 0 with probability p, else x / (1 - p) (scale_by_keep) or x. input: (B, ...).
+    Huang et al. 2016, arXiv:1603.09382; see DropPath."""
+    if not input.ndim:
+        raise ShapeError("drop_path: x must be (B, ...): got a 0-d tensor.")
+    y = _drop(input, p, training, (input.shape[0], *[1] * (input.ndim - 1)), "drop_path")
+    return y if scale_by_keep or not training or p in (0, 1) else y * (1 - p)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,8 @@ def batch_norm(
     unbiased variance; otherwise the running ones. Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
     if input.ndim < 2:
+        if input.shape == (0,):
+            return input * 1
         raise ShapeError(f"batch_norm: x must be (B, C, ...): got shape {input.shape}.")
     channels = input.shape[1]
     for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
@@ -42,11 +45,7 @@ def batch_norm(
             raise ArgumentError(
                 "batch_norm: without training it needs running_mean and running_var. Pass training=True."
             )
-        scale = F.rsqrt(running_var + eps)
-        scale = scale if weight is None else scale * weight  # (C,)
-        shift = -running_mean * scale if bias is None else bias - running_mean * scale
-        channel = (-1, *[1] * (input.ndim - 2))
-        return input * F.reshape(scale, channel) + F.reshape(shift, channel)
+        return F.batch_norm_inference(input, running_mean, running_var, weight, bias, eps=eps)
     n = input.size // channels if channels else 0
     if n == 1:
         raise ShapeError(
@@ -105,6 +104,11 @@ def group_norm(
         raise ShapeError(
             f"group_norm: x must be (B, C, ...) with C divisible by num_groups={num_groups}: got {input.shape}."
         )
+    if input.size == num_groups:
+        raise ShapeError(
+            f"group_norm: needs more than one value per group: got x {input.shape} in {num_groups} groups, each of "
+            "variance 0."
+        )
     return F.group_norm(input, weight, bias, groups=num_groups, eps=eps) if input.size else input * 1
 
 
@@ -128,18 +132,33 @@ def instance_norm(
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """y = x / (k + alpha mean(x**2 over `size` neighbouring channels))**beta. Krizhevsky et al. 2012, section 3.3."""
+    """y = x / (k + alpha mean(x**2 over `size` neighbouring channels))**beta. x: (B, C, ...) with at least 3 axes.
+    Krizhevsky et al. 2012, section 3.3."""
+    if input.ndim < 3 or size < 1:
+        raise ShapeError(f"local_response_norm: needs x (B, C, ...) and size above 0: got {input.shape} and {size}.")
+    if not input.size:
+        return input * 1
     sides = ((0, 0), (size // 2, (size - 1) // 2), *[(0, 0)] * (input.ndim - 2))
     squares = functions.moveaxis(F.pad(F.square(input), widths=sides), 1, -1)  # (B, ..., C + size - 1)
     means = F.mean(F.windows(squares, size=(size,), stride=(1,), dilation=(1,)), axis=-1)
     return input / F.power(functions.moveaxis(means, -1, 1) * alpha + k, beta)
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """x / max(||x||_p, eps) along `dim`."""
-    norm = (
-        F.power(F.sum(F.power(F.abs(input), p), axis=dim, keepdims=True), 1 / p)
-        if p != 2
-        else F.sqrt(F.sum(F.square(input), axis=dim, keepdims=True))
-    )
-    return input / F.maximum(norm, eps)
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
+    """x / max(||x||_p, eps) along `dim`, an axis or several."""
+    return input / F.maximum(vector_norm(input, p, dim, True), eps)
+
+
+def vector_norm(x: Tensor, p: float, axis: Any, keepdims: bool = False) -> Tensor:
+    """(sum |x|**p)**(1/p) along `axis`: p = inf the largest |x|, -inf the smallest, 0 how many are not 0. Where it is 0
+    its slope counts as 0."""
+    if p == 0:
+        return F.sum(F.not_equal(x, 0).astype(x.dtype), axis=axis, keepdims=keepdims)
+    if p == 1:
+        return F.sum(F.abs(x), axis=axis, keepdims=keepdims)
+    if math.isinf(p):
+        return (F.max if p > 0 else F.min)(F.abs(x), axis=axis, keepdims=keepdims)
+    total = F.sum(F.square(x) if p == 2 else F.power(F.abs(x), p), axis=axis, keepdims=keepdims)
+    zero = F.equal(total, 0)  # a root has no slope there
+    total = F.where(zero, 1, total)
+    return F.where(zero, 0, F.sqrt(total) if p == 2 else F.power(total, 1 / p))

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ... import functions
 from ...errors import ArgumentError, ShapeError
 from ...tensor import F, Tensor, wrap
 from .checks import sizes
@@ -51,6 +50,8 @@ def _max_pool(x, kernel_size, stride, padding, dilation, ceil_mode, return_indic
         who, x, n, kernel_size, stride, padding, dilation, ceil_mode
     )
     width = x.shape[-n:]
+    if not math.prod(x.shape[-n - 1 :]):
+        raise ShapeError(f"{who}: channels and lengths must be at least 1: got shape {x.shape}.")
     if any(extra):
         lowest = -math.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
         x = F.pad(x, widths=((0, 0),) * (x.ndim - n) + tuple((0, e) for e in extra), value=lowest)
@@ -118,6 +119,33 @@ def avg_pool3d(
     return _avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, 3)
 
 
+def _lp_pool(x: Tensor, p: float, kernel_size: Any, stride: Any, ceil_mode: bool, n: int) -> Tensor:
+    if abs(p) == math.inf:
+        sign = math.copysign(1, p)
+        return _max_pool(F.abs(x) * sign, kernel_size, stride, 0, 1, ceil_mode, False, n) * sign
+    means = _avg_pool(F.power(x, p), kernel_size, stride, 0, ceil_mode, True, None, n)
+    # PyTorch's: a partial window counts as a full one of its mean; sum ** (1 / p) keeps the sign of an odd p's sum
+    sums = F.sign(means) * F.relu(F.abs(means)) * math.prod(sizes(kernel_size, n, f"lp_pool{n}d", "kernel_size"))
+    return F.power(sums, 1 / p)
+
+
+def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """y = (sum of x**p over each window)**(1/p), p = norm_type; infinity: the largest |x|.
+    input: (B, C, W) or (C, W). See LPPool1d."""
+    return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 1)
+
+
+def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """y = (sum of x**p over each window)**(1/p), p = norm_type. input: (B, C, H, W) or (C, H, W). See LPPool2d."""
+    return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2)
+
+
+def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """y = (sum of x**p over each window)**(1/p), p = norm_type. input: (B, C, D, H, W) or (C, D, H, W). See
+    LPPool3d."""
+    return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 3)
+
+
 def _adaptive_avg_pool(x: Tensor, output_size: Any, n: int) -> Tensor:
     who = f"adaptive_avg_pool{n}d"
     if x.ndim not in (n + 1, n + 2):
@@ -126,17 +154,7 @@ def _adaptive_avg_pool(x: Tensor, output_size: Any, n: int) -> Tensor:
     lengths = sizes(tuple(m if o is None else o for o, m in zip(lengths, x.shape[-n:])), n, who, "output_size", 0)
     if all(o == 1 for o in lengths):
         return F.mean(x, axis=tuple(range(-n, 0)), keepdims=True)
-    for axis, o in zip(range(x.ndim - n, x.ndim), lengths):
-        m = x.shape[axis]
-        if o == m:
-            continue
-        averages = np.zeros((m, o))  # column i: the mean over floor(i m / o) to ceil((i + 1) m / o)
-        for i in range(o):
-            start, stop = i * m // o, -(-(i + 1) * m // o)
-            averages[start:stop, i] = 1 / (stop - start)
-        y = F.matmul(functions.moveaxis(x, axis, -1), wrap(x.backend.asarray(averages.astype(x.dtype))))
-        x = functions.moveaxis(y, -1, axis)
-    return x
+    return F.adaptive_avg_pool(x, size=lengths)
 
 
 def adaptive_avg_pool1d(input, output_size):

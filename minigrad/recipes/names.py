@@ -1,0 +1,89 @@
+"""What rnn-names and lstm-names share: which of 18 languages does a surname come from? Read letter by letter."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+
+from .. import nn, optim
+from ..data import ArrayDataset, CharacterTokenizer, DataLoader, Subset, names, random_split
+from ..data.texts import LANGUAGES
+from ..data.tokens import PAD
+from ..mode import no_grad
+from ..nn import functional as F
+from ..random import Generator
+from ..tensor import Tensor
+from ..train import F1, Accuracy, LRSchedule, Trainer
+from .run import Run
+
+LETTERS = CharacterTokenizer.of(" '-,.abcdefghijklmnopqrstuvwxyz", special=[PAD])
+LENGTH = 20  # longer names are cut
+
+
+class NameClassifier(nn.Module):
+    """The last state of a recurrent network that has read the name, and a linear layer for the scores."""
+
+    def __init__(self, cell: type[nn.RNN] | type[nn.LSTM], width: int, dropout: float):
+        super().__init__()
+        self.embedding = nn.Embedding(len(LETTERS), width // 2)
+        self.recurrent = cell(width // 2, width, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.scores = nn.Linear(width, len(LANGUAGES))
+
+    def forward(self, letters: Tensor) -> Tensor:
+        """letters: (B, T) numbers; scores: (B, 18)."""
+        states, _ = self.recurrent(self.embedding(letters))  # (B, T, width)
+        return self.scores(self.dropout(states[:, -1]))
+
+
+def read(name: str) -> list[int]:
+    """The letters of a name without accents and case, at the end of LENGTH places: the last state has read them all."""
+    plain = unicodedata.normalize("NFD", name.lower())
+    numbers = [LETTERS.number[c] for c in plain if c in LETTERS.number][:LENGTH]
+    return [0] * (LENGTH - len(numbers)) + numbers
+
+
+def data(run: Run) -> list[Subset]:
+    """Four fifths to learn from, a fifth to test, languages in the same share, each spelling in one of them only."""
+    texts, labels, _ = names()
+    # the same name stands several times in the lists, some also under two languages: it must not be learned and tested
+    spellings: dict[tuple[int, ...], int] = {}
+    group = np.array([spellings.setdefault(tuple(read(name)), len(spellings)) for name in texts])
+    first = np.unique(group, return_index=True)[1]
+    letters = np.array([read(name) for name in texts], np.int64)  # (N, T)
+    chosen = random_split(ArrayDataset(first), [0.8, 0.2], stratify=labels[first], generator=Generator(run.seed))
+    parts = [np.flatnonzero(np.isin(group, group[first[part.indices]])) for part in chosen]
+    return [Subset(ArrayDataset(letters, labels), part) for part in parts]
+
+
+def weights(run: Run, labels: np.ndarray) -> Tensor:
+    """(18,): a language's weight in the loss, (1 / its share)**balance, with mean 1 over the samples."""
+    counts = np.bincount(labels, minlength=len(LANGUAGES))
+    w = (counts.sum() / np.maximum(counts, 1)) ** run.balance
+    return Tensor((w / w[labels].mean()).astype(np.float32))
+
+
+def fit(run: Run, model: nn.Module) -> None:
+    training, held_out = data(run)
+    weight = weights(run, training.whole()[1])
+    batches = DataLoader(run.few(training, 400), run.batch_size, shuffle=True, drop_last=True, seed=run.seed)
+    optimizer = optim.AdamW(model.parameters(), lr=run.lr, weight_decay=0.01)
+    schedule = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=run.lr, total_steps=run.epochs * len(batches))
+    loss = lambda scores, labels: F.cross_entropy(scores, labels, weight=weight)
+    metrics = [Accuracy(), F1(len(LANGUAGES), average="macro")]
+    trainer = Trainer(model, loss, optimizer, metrics=metrics, callbacks=[LRSchedule(schedule)])
+    run.fit(trainer, batches, DataLoader(held_out, 500))
+
+
+def test(run: Run, model: nn.Module) -> None:
+    held_out = data(run)[1]
+    f1 = Trainer(model, F.cross_entropy).evaluate(DataLoader(held_out, 500), metrics=[F1(len(LANGUAGES))])["f1"]
+    print(f"macro-F1 {f1:.4f} over {len(LANGUAGES)} languages")
+    run.classified(model, F.cross_entropy, held_out, LANGUAGES, macro_f1=f1)
+
+
+def predict(run: Run, model: nn.Module, name: str) -> str:
+    with no_grad():
+        p = F.softmax(model(Tensor(np.array([read(name)]))), dim=-1).numpy()[0]  # (18,)
+    return ", ".join(f"{LANGUAGES[k]} ({100 * p[k]:.1f} %)" for k in np.argsort(-p)[:3])
