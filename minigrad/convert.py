@@ -7,20 +7,56 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .backend import backend_of
-from .errors import BackendError, DTypeError, GradError, MinigradError
+from .backend import Backend, backend_of, get_backend
+from .errors import ArgumentError, BackendError, DTypeError, GradError, MinigradError
 from .mode import MODE
 from .ops.indexing import PLACE
 
 FLOAT64 = np.dtype(np.float64)
 
 
+class Device(str):
+    """Where an array lives: "cpu", or the name of a backend. Equal to that string, and with PyTorch's `type`."""
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> str:
+        return str(self)
+
+    @property
+    def index(self) -> None:  # type: ignore[override]
+        """Which of several: there is one of each."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"device({str(self)!r})"
+
+
+CPU = Device("cpu")
+
+
+def backend_at(device: Any = None) -> Backend:
+    """The backend of a device: "cpu", a backend's name or itself; None: where new tensors are made."""
+    mode = MODE.get()
+    if device is None or isinstance(device, Backend):
+        return device or mode.device
+    return mode.host if device == CPU else get_backend(device)
+
+
+def is_sequence_of_numbers(data: Any) -> bool:
+    """True for Python numbers and nested lists of them, which have no dtype of their own and take the default one."""
+    return isinstance(data, (int, float, complex, list, tuple)) and not isinstance(data, np.generic)
+
+
 def constant(a: Any) -> Any:
     """An operand that is not a Tensor: numbers stay (they take the dtype of what they meet), data becomes an array."""
     if isinstance(a, float):
         return float(a)  # a NumPy float64 scalar counts as a number too
-    if a is None or isinstance(a, (bool, int, complex, ndarray)):
+    if a is None or isinstance(a, (bool, int, ndarray)):
         return a
+    if isinstance(a, complex):
+        return complex(a)
     return as_array(a)
 
 
@@ -29,6 +65,8 @@ def as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
     mode = MODE.get()
     if hasattr(data, "node"):  # a Tensor
         array = data.array
+        if copy is False and dtype is not None and np.dtype(dtype) != array.dtype:
+            raise ArgumentError(f"asarray: copy=False, but {array.dtype} to {dtype} needs a copy. Leave copy out.")
         return array.astype(dtype or array.dtype, copy=bool(copy))
     if hasattr(data, "shape") and hasattr(data, "dtype") and not isinstance(data, (ndarray, np.generic)):
         try:
@@ -37,6 +75,10 @@ def as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
             pass  # somebody else's array: NumPy reads it below, or says why not
         else:
             return backend.asarray(data, dtype, copy)
+    if isinstance(data, (bytes, bytearray)):
+        data = memoryview(data)  # NumPy would read text
+    if copy is False and is_sequence_of_numbers(data):
+        raise ArgumentError("asarray: copy=False, but numbers and lists have no memory to share. Leave copy out.")
     try:
         array = np.asarray(data, dtype=dtype)
     except (ValueError, TypeError, MinigradError) as error:
@@ -51,17 +93,23 @@ def as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
         ) from None
     if array.dtype.kind not in "biufc":
         raise DTypeError(f"tensor: elements must be numbers or booleans: got {array.dtype} ({type(data).__name__}).")
-    if dtype is None and not isinstance(data, (ndarray, np.generic)) and array.dtype.kind in "fc" and array.size:
-        array = array.astype(
-            np.result_type(mode.default_dtype, np.complex64 if array.dtype.kind == "c" else mode.default_dtype)
-        )
-    elif dtype is None and not isinstance(data, (ndarray, np.generic)) and not array.size and array.dtype == FLOAT64:
-        array = array.astype(mode.default_dtype)
+    if dtype is None and array.dtype.kind in "fc" and is_sequence_of_numbers(data):
+        array = array.astype(default_of(array.dtype.kind))
     if type(array) is not ndarray:
         array = np.asarray(array).view(ndarray)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
+    if copy is False and isinstance(data, ndarray) and not np.may_share_memory(array, data) and data.size:
+        raise ArgumentError(f"asarray: copy=False, but {data.dtype} to {array.dtype} needs a copy. Leave copy out.")
     return mode.device.asarray(array, dtype, copy)
+
+
+def default_of(kind: str) -> np.dtype:
+    """The default dtype of floats ("f"), of complex numbers ("c": parts of that float dtype) and of integers."""
+    if kind not in "fc":
+        return np.dtype(bool if kind == "b" else np.int64)
+    real = MODE.get().default_dtype
+    return np.result_type(real, np.complex64) if kind == "c" else real
 
 
 DTYPE_NAMES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"} | {

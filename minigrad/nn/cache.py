@@ -50,6 +50,12 @@ class LayerCache:
         keys, values = self._stored
         return wrap(keys[:, :, : n + t]), wrap(values[:, :, : n + t])
 
+    def select(self, rows: Any) -> None:
+        """Go on with these rows of the batch, in this order; one may come more than once. rows: (R,) integers."""
+        if self.keys is not None and self.values is not None:
+            xp = self.keys.backend.xp
+            self._stored = tuple(xp.take(a.array, xp.asarray(rows), axis=0) for a in (self.keys, self.values))
+
 
 def _but_length(x: Any) -> tuple[int, ...]:
     return (*x.shape[:2], *x.shape[3:])
@@ -95,6 +101,16 @@ class KeyValueCache:
     def memory(self) -> KeyValueCache:
         """The part of attention to other sequences, whose keys and values stay."""
         return KeyValueCache(fixed=True)
+
+    def select(self, rows: Any) -> None:
+        """Go on with these rows of the batch, in this order, as beam search does. rows: (R,) integers, also repeated.
+
+        The memory's part follows, so the masks of the next call must be those of the same rows.
+        """
+        for layer in self._layers.values():
+            layer.select(rows)
+        if "memory" in vars(self):
+            self.memory.select(rows)
 
     @property
     def length(self) -> int:

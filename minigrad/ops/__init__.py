@@ -2,6 +2,8 @@
 
 from . import activation as activation
 from . import ctc as ctc
+from . import cumulative as cumulative
+from . import einsum as einsum
 from . import elementwise as elementwise
 from . import indexing as indexing
 from . import linalg as linalg
@@ -9,4 +11,5 @@ from . import nn as nn
 from . import recurrent as recurrent
 from . import reduce as reduce
 from . import shape as shape
+from . import sorting as sorting
 from . import special as special

@@ -440,6 +440,55 @@ def _(F, g):
     return F.zeros_like(g)
 
 
+def diagonal_length(n, m, offset):
+    """How many elements the diagonal of an (n, m) matrix has that starts `offset` to the right of the corner."""
+    return max(0, min(n + min(offset, 0), m - max(offset, 0)))
+
+
+def _diagonal(op, x, *, offset=0, axis1=0, axis2=1):
+    if len(x.shape) < 2:
+        raise ShapeError(f"{op}: needs at least 2 axes: got shape {tuple(x.shape)}.")
+    a, b = axes_of(op, (axis1, axis2), len(x.shape))
+    rest = (n for i, n in enumerate(x.shape) if i not in (a, b))
+    return Spec((*rest, diagonal_length(x.shape[a], x.shape[b], offset)), x.dtype)
+
+
+@primitive(
+    checked=True,
+    shape=_diagonal,
+    view=True,
+    public=False,
+    samples=(case((3, 4)), case((3, 4), offset=-1), case((2, 3, 4), offset=1, axis1=-1, axis2=0)),
+    complex_ok=True,
+)
+def diagonal(xp, x, *, offset=0, axis1=0, axis2=1):
+    """y[..., i] = x at place i of axis1 and i + offset of axis2: the diagonal as a new last axis. A read-only view."""
+    return xp.diagonal(x, offset, axis1, axis2)
+
+
+@diagonal.rule("x")
+def _(F, g, shapes, offset, axis1, axis2):
+    return F.embed_diagonal(g, shape=shapes.x, offset=offset, axis1=axis1, axis2=axis2)
+
+
+@primitive(
+    shape=lambda op, v, *, shape, offset=0, axis1=0, axis2=1: Spec(tuple(shape), v.dtype),
+    public=False,
+    samples=(case((3,), shape=(3, 4)), case((3, 2), shape=(2, 3, 4), offset=1, axis1=-1, axis2=0)),
+    complex_ok=True,
+)
+def embed_diagonal(xp, v, *, shape, offset=0, axis1=0, axis2=1):
+    """Zeros of `shape` with v on a diagonal. The adjoint of diagonal."""
+    y, i = xp.zeros(shape, v.dtype), xp.arange(v.shape[-1])
+    xp.moveaxis(y, (axis1, axis2), (-2, -1))[..., i + max(-offset, 0), i + max(offset, 0)] = v
+    return y
+
+
+@embed_diagonal.rule("v")
+def _(F, g, offset, axis1, axis2):
+    return F.diagonal(g, offset=offset, axis1=axis1, axis2=axis2)
+
+
 def _lower_upper(op, x, *, k=0):
     if len(x.shape) < 2:
         raise ShapeError(f"{op}: needs at least 2 axes: got shape {tuple(x.shape)}.")

@@ -42,7 +42,7 @@ class Block(nn.Module):
         b, t, c = x.shape
         q, k, v = (
             part.reshape(b, t, self.heads, c // self.heads).transpose(1, 2)  # (B, H, T, D)
-            for part in self.queries_keys_values(x).chunk(3, dim=-1)
+            for part in self.queries_keys_values(x).split(c, -1)
         )
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=self.dropout if self.training else 0.0)
         return self.attended(y.transpose(1, 2).reshape(b, t, c))
