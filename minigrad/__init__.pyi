@@ -9,29 +9,246 @@ from . import random as random
 from .backend import backend_names as backend_names
 from .backend import get_backend as get_backend
 from .backend import register as register_backend
+from .convert import Device as device
 from .creation import arange as arange
 from .creation import as_tensor as as_tensor
 from .creation import asarray as asarray
 from .creation import empty as empty
+from .creation import empty_like as empty_like
 from .creation import eye as eye
+from .creation import from_dlpack as from_dlpack
 from .creation import from_numpy as from_numpy
 from .creation import full as full
 from .creation import full_like as full_like
 from .creation import linspace as linspace
+from .creation import meshgrid as meshgrid
 from .creation import ones as ones
+from .creation import ones_like as ones_like
 from .creation import tensor as tensor
 from .creation import zeros as zeros
+from .creation import zeros_like as zeros_like
 from .custom import Function as Function
+from .dtypes import astype as astype
+from .dtypes import can_cast as can_cast
+from .dtypes import finfo as finfo
+from .dtypes import iinfo as iinfo
+from .dtypes import is_complex as is_complex
+from .dtypes import is_floating_point as is_floating_point
+from .dtypes import isdtype as isdtype
+from .dtypes import promote_types as promote_types
+from .dtypes import result_type as result_type
+from .functions import addbmm as addbmm
+from .functions import addcdiv as addcdiv
+from .functions import addcmul as addcmul
+from .functions import addmm as addmm
+from .functions import addmv as addmv
+from .functions import addr as addr
+from .functions import allclose as allclose
 from .functions import amax as amax
 from .functions import amin as amin
+from .functions import aminmax as aminmax
+from .functions import append as append
+from .functions import apply_along_axis as apply_along_axis
+from .functions import argpartition as argpartition
+from .functions import argwhere as argwhere
+from .functions import array_equal as array_equal
+from .functions import array_equiv as array_equiv
+from .functions import array_split as array_split
+from .functions import atleast_1d as atleast_1d
+from .functions import atleast_2d as atleast_2d
+from .functions import atleast_3d as atleast_3d
+from .functions import average as average
+from .functions import baddbmm as baddbmm
+from .functions import bincount as bincount
+from .functions import bitwise_count as bitwise_count
+from .functions import block as block
+from .functions import block_diag as block_diag
+from .functions import bmm as bmm
+from .functions import broadcast_arrays as broadcast_arrays
+from .functions import broadcast_shapes as broadcast_shapes
+from .functions import bucketize as bucketize
+from .functions import cartesian_prod as cartesian_prod
+from .functions import cat as cat
+from .functions import cdist as cdist
+from .functions import chain_matmul as chain_matmul
+from .functions import choose as choose
+from .functions import chunk as chunk
+from .functions import clamp_max as clamp_max
+from .functions import clamp_min as clamp_min
+from .functions import column_stack as column_stack
+from .functions import combinations as combinations
+from .functions import complex as complex
+from .functions import compress as compress
+from .functions import concat as concat
+from .functions import concatenate as concatenate
+from .functions import convolve as convolve
+from .functions import corrcoef as corrcoef
+from .functions import correlate as correlate
+from .functions import cov as cov
+from .functions import cross as cross
+from .functions import cummax as cummax
+from .functions import cummin as cummin
+from .functions import cumprod as cumprod
+from .functions import cumsum as cumsum
+from .functions import cumulative_prod as cumulative_prod
+from .functions import cumulative_sum as cumulative_sum
+from .functions import cumulative_trapezoid as cumulative_trapezoid
+from .functions import delete as delete
+from .functions import diag as diag
+from .functions import diag_embed as diag_embed
+from .functions import diag_indices as diag_indices
+from .functions import diagflat as diagflat
+from .functions import diagonal as diagonal
+from .functions import diagonal_scatter as diagonal_scatter
+from .functions import diff as diff
+from .functions import digitize as digitize
+from .functions import div as div
+from .functions import divmod as divmod
+from .functions import dot as dot
+from .functions import dsplit as dsplit
+from .functions import dstack as dstack
+from .functions import ediff1d as ediff1d
+from .functions import einsum as einsum
+from .functions import expand_as as expand_as
+from .functions import extract as extract
+from .functions import fabs as fabs
+from .functions import fill_diagonal as fill_diagonal
+from .functions import flatnonzero as flatnonzero
 from .functions import flatten as flatten
+from .functions import fliplr as fliplr
+from .functions import flipud as flipud
+from .functions import float_power as float_power
+from .functions import gather as gather
+from .functions import ger as ger
+from .functions import gradient as gradient
+from .functions import histc as histc
+from .functions import histogram as histogram
+from .functions import histogram2d as histogram2d
+from .functions import histogram_bin_edges as histogram_bin_edges
+from .functions import histogramdd as histogramdd
+from .functions import hsplit as hsplit
+from .functions import hstack as hstack
+from .functions import index_add as index_add
+from .functions import index_copy as index_copy
+from .functions import index_fill as index_fill
+from .functions import index_put as index_put
+from .functions import index_reduce as index_reduce
+from .functions import index_select as index_select
+from .functions import indices as indices
+from .functions import inner as inner
+from .functions import insert as insert
+from .functions import interp as interp
+from .functions import intersect1d as intersect1d
+from .functions import isclose as isclose
+from .functions import isin as isin
+from .functions import ix_ as ix_
+from .functions import kron as kron
+from .functions import kthvalue as kthvalue
+from .functions import lexsort as lexsort
+from .functions import logcumsumexp as logcumsumexp
 from .functions import masked_fill as masked_fill
+from .functions import masked_scatter as masked_scatter
+from .functions import masked_select as masked_select
+from .functions import median as median
+from .functions import mm as mm
+from .functions import mode as mode
+from .functions import modf as modf
 from .functions import moveaxis as moveaxis
+from .functions import movedim as movedim
+from .functions import msort as msort
+from .functions import multi_dot as multi_dot
+from .functions import multigammaln as multigammaln
+from .functions import mv as mv
+from .functions import mvlgamma as mvlgamma
+from .functions import nanargmax as nanargmax
+from .functions import nanargmin as nanargmin
+from .functions import nancumprod as nancumprod
+from .functions import nancumsum as nancumsum
+from .functions import nanmax as nanmax
+from .functions import nanmean as nanmean
+from .functions import nanmedian as nanmedian
+from .functions import nanmin as nanmin
+from .functions import nanpercentile as nanpercentile
+from .functions import nanprod as nanprod
+from .functions import nanquantile as nanquantile
+from .functions import nanstd as nanstd
+from .functions import nansum as nansum
+from .functions import nanvar as nanvar
+from .functions import narrow as narrow
+from .functions import narrow_copy as narrow_copy
+from .functions import nonzero as nonzero
 from .functions import one_hot as one_hot
 from .functions import outer as outer
+from .functions import pad as pad
+from .functions import partition as partition
+from .functions import pdist as pdist
+from .functions import percentile as percentile
+from .functions import permute as permute
+from .functions import piecewise as piecewise
+from .functions import polar as polar
+from .functions import polygamma as polygamma
+from .functions import ptp as ptp
+from .functions import put as put
+from .functions import put_along_axis as put_along_axis
+from .functions import quantile as quantile
+from .functions import ravel as ravel
+from .functions import ravel_multi_index as ravel_multi_index
+from .functions import renorm as renorm
+from .functions import repeat as repeat
+from .functions import repeat_interleave as repeat_interleave
+from .functions import reshape as reshape
+from .functions import resize as resize
+from .functions import roll as roll
+from .functions import rollaxis as rollaxis
+from .functions import rot90 as rot90
+from .functions import row_stack as row_stack
+from .functions import scatter as scatter
+from .functions import scatter_add as scatter_add
+from .functions import scatter_reduce as scatter_reduce
+from .functions import searchsorted as searchsorted
+from .functions import select as select
+from .functions import select_scatter as select_scatter
+from .functions import setdiff1d as setdiff1d
+from .functions import setxor1d as setxor1d
+from .functions import slice_scatter as slice_scatter
 from .functions import split as split
+from .functions import stack as stack
+from .functions import std_mean as std_mean
 from .functions import swapaxes as swapaxes
+from .functions import swapdims as swapdims
+from .functions import t as t
+from .functions import take as take
+from .functions import take_along_dim as take_along_dim
+from .functions import tensor_split as tensor_split
+from .functions import tensordot as tensordot
+from .functions import tile as tile
+from .functions import topk as topk
+from .functions import trace as trace
+from .functions import transpose as transpose
+from .functions import trapezoid as trapezoid
+from .functions import trapz as trapz
+from .functions import tril_indices as tril_indices
+from .functions import triu_indices as triu_indices
+from .functions import unbind as unbind
+from .functions import unflatten as unflatten
+from .functions import unfold as unfold
+from .functions import union1d as union1d
+from .functions import unique as unique
+from .functions import unique_all as unique_all
+from .functions import unique_consecutive as unique_consecutive
+from .functions import unique_counts as unique_counts
+from .functions import unique_inverse as unique_inverse
+from .functions import unique_values as unique_values
+from .functions import unravel_index as unravel_index
+from .functions import unsqueeze as unsqueeze
 from .functions import unstack as unstack
+from .functions import vander as vander
+from .functions import var_mean as var_mean
+from .functions import vdot as vdot
+from .functions import vecdot as vecdot
+from .functions import view_as as view_as
+from .functions import vsplit as vsplit
+from .functions import vstack as vstack
 from .mode import enable_grad as enable_grad
 from .mode import get_default_dtype as get_default_dtype
 from .mode import is_grad_enabled as is_grad_enabled
@@ -97,6 +314,9 @@ def add_along_axis(v: Data, indices: Data, axis: Any, size: Any) -> Tensor:
 def all(x: Data, axis: Any = None, keepdims: Any = False) -> Tensor:
     """True where all elements over `axis` are not zero."""
 
+def angle(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = the angle of x in the complex plane, from -pi to pi: 0 or pi if x is real."""
+
 def any(x: Data, axis: Any = None, keepdims: Any = False) -> Tensor:
     """True where any element over `axis` is not zero."""
 
@@ -106,14 +326,15 @@ def argmax(x: Data, axis: Any = None, keepdims: Any = False) -> Tensor:
 def argmin(x: Data, axis: Any = None, keepdims: Any = False) -> Tensor:
     """The position of the first smallest element along `axis`, in the flattened array if None. int64."""
 
+def argsort(x: Data, axis: Any = -1, descending: Any = False, stable: Any = True) -> Tensor:
+    """The positions that sort x along `axis`: take_along_axis(x, y, axis) is sorted. Equal elements keep their order
+    (always stable); NaN counts as the largest. int64, shaped like x."""
+
 def asin(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = arcsin x."""
 
 def asinh(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = arsinh x."""
-
-def astype(x: Data, dtype: Any) -> Tensor:
-    """x in another dtype. Between floats the gradient is cast back; from a float to an integer it is cut off."""
 
 def atan(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = arctan x."""
@@ -166,14 +387,13 @@ def celu(x: Data, alpha: Any = 1.0, *, out: Tensor | None = None) -> Tensor:
 def clip(x: Data, min: Data | None = None, max: Data | None = None) -> Tensor:
     """y = x, or min where x < min, or max where x > max; None: no bound. NaN stays NaN."""
 
-def concat(*xs: Data, axis: Any = 0) -> Tensor:
-    """The arrays one after the other along an existing `axis`; the other lengths must agree. Each receives its part
-    of g."""
+def conj(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = x with the sign of the imaginary part turned."""
 
-def convolution(x: Data, weight: Data, stride: Any, padding: Any, dilation: Any, groups: Any) -> Tensor:
-    """y[b, o, i, j] = sum over c, k, l of w[o, c, k, l] x[b, c, i stride + k dilation - padding, ...]
-    (cross-correlation). x: (B, C, H, W), weight: (O, C/groups, KH, KW); y: (B, O, OH, OW). One tuple entry per
-    spatial axis."""
+def convolution(x: Data, weight: Data, bias: Data | None = None, *, stride: Any, padding: Any, dilation: Any, groups: Any) -> Tensor:
+    """y[b, o, i, j] = bias[o] + sum over c, k, l of w[o, c, k, l] x[b, c, i stride + k dilation - padding, ...]
+    (cross-correlation). x: (B, C, H, W), weight: (O, C/groups, KH, KW), bias: (O,) or None; y: (B, O, OH, OW). One
+    tuple entry per spatial axis."""
 
 def convolution_input(dy: Data, weight: Data, size: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Tensor:
     """The gradient of convolution for x, which is also the transposed convolution. dy: (B, O, OH, OW); result (B, C,
@@ -197,14 +417,20 @@ def cosh(x: Data, *, out: Tensor | None = None) -> Tensor:
 def count_nonzero(x: Data, axis: Any = None, keepdims: Any = False) -> Tensor:
     """How many elements over `axis` are not zero. int64."""
 
-def cumsum(x: Data, axis: Any = -1) -> Tensor:
-    """y[i] = x[0] + ... + x[i] along `axis`. x: any shape; y the same."""
+def deg2rad(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = x pi / 180."""
+
+def digamma(x: Data) -> Tensor:
+    """y = d ln Gamma(x) / dx; NaN at -1, -2, ..."""
 
 def divide(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a / b."""
 
 def elu(x: Data, alpha: Any = 1.0, *, out: Tensor | None = None) -> Tensor:
     """y = x where x > 0, else alpha (e**x - 1). Clevert et al. 2015, arXiv:1511.07289."""
+
+def entr(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = -x ln x, 0 at 0, minus infinity below: the summand of an entropy."""
 
 def equal(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """True where a equals b."""
@@ -214,6 +440,12 @@ def erf(x: Data, *, out: Tensor | None = None) -> Tensor:
 
 def erfc(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = 1 - erf(x), exact where erf(x) is near 1."""
+
+def erfcx(x: Data) -> Tensor:
+    """y = e**(x**2) erfc(x), which neither under- nor overflows for large x."""
+
+def erfinv(x: Data) -> Tensor:
+    """y with erf(y) = x, for x from -1 to 1."""
 
 def exp(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = e**x."""
@@ -236,9 +468,27 @@ def floor(x: Data, *, out: Tensor | None = None) -> Tensor:
 def floor_divide(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = floor(a / b); the gradient is zero."""
 
+def fmax(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = the larger of a and b, the other one where one is NaN; a has the gradient of equal inputs."""
+
+def fmin(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = the smaller of a and b, the other one where one is NaN; a has the gradient of equal inputs."""
+
+def fmod(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = a - b trunc(a / b), with the sign of a: C's remainder."""
+
 def fold_windows(v: Data, shape: Any, size: Any, stride: Any, dilation: Any) -> Tensor:
     """The windows added up where they overlap: (..., OH, OW, KH, KW) to `shape` = (..., H, W). The adjoint of
     windows."""
+
+def frac(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = x - trunc(x): the fraction, with the sign of x."""
+
+def frexp(x: Data) -> tuple[Tensor, Tensor]:
+    """(m, e) with x = m 2**e, 1/2 <= |m| < 1 and e int32; (0, 0) for 0."""
+
+def gcd(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = the greatest common divisor of a and b."""
 
 def gelu(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = x P(N(0, 1) <= x) = x (1 + erf(x / sqrt 2)) / 2. Hendrycks and Gimpel 2016, arXiv:1606.08415."""
@@ -280,6 +530,24 @@ def heaviside(x: Data, h: Data, *, out: Tensor | None = None) -> Tensor:
 def hypot(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = (a**2 + b**2)**(1/2), without overflow."""
 
+def i0(x: Data) -> Tensor:
+    """y = I_0(x), the modified Bessel function."""
+
+def i0e(x: Data) -> Tensor:
+    """y = e**-|x| I_0(x), which does not overflow."""
+
+def i1(x: Data) -> Tensor:
+    """y = I_1(x), the modified Bessel function of order 1."""
+
+def i1e(x: Data) -> Tensor:
+    """y = e**-|x| I_1(x), which does not overflow."""
+
+def imag(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = the imaginary part of x, 0 if x is real."""
+
+def iscomplex(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """True where x has an imaginary part."""
+
 def isfinite(x: Data, *, out: Tensor | None = None) -> Tensor:
     """True where x is neither infinite nor NaN."""
 
@@ -289,18 +557,39 @@ def isinf(x: Data, *, out: Tensor | None = None) -> Tensor:
 def isnan(x: Data, *, out: Tensor | None = None) -> Tensor:
     """True where x is NaN."""
 
+def isneginf(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """True where x is minus infinity."""
+
+def isposinf(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """True where x is plus infinity."""
+
+def isreal(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """True where x has no imaginary part."""
+
 def layer_norm(x: Data, weight: Data | None = None, bias: Data | None = None, ndim: Any = 1, eps: Any = 1e-05) -> Tensor:
     """y = (x - mean) / sqrt(var + eps) * weight + bias over the last `ndim` axes, var biased.
     x: (..., C); weight, bias: (C,) or None. Ba, Kiros, Hinton 2016, arXiv:1607.06450."""
 
+def lcm(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = the least common multiple of a and b."""
+
+def ldexp(x: Data, e: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = x 2**e; e may be a fraction."""
+
 def leaky_relu(x: Data, negative_slope: Any = 0.01, *, out: Tensor | None = None) -> Tensor:
     """y = x where x > 0, else negative_slope x. Maas et al. 2013, ICML."""
+
+def lerp(a: Data, b: Data, weight: Data) -> Tensor:
+    """y = a + weight (b - a): a for weight 0 and, in the form b - (1 - weight) (b - a), exactly b for weight 1."""
 
 def less(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """True where a is less than b."""
 
 def less_equal(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """True where a is at most b."""
+
+def lgamma(x: Data) -> Tensor:
+    """y = ln |Gamma(x)|, infinite at 0, -1, -2, ..."""
 
 def linear(x: Data, weight: Data, bias: Data | None = None) -> Tensor:
     """y = x weight.mT + bias. x: (..., in), weight: (out, in), bias: (out,) or None; y: (..., out)."""
@@ -317,6 +606,9 @@ def log1p(x: Data, *, out: Tensor | None = None) -> Tensor:
 def log2(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = log2 x."""
 
+def log_ndtr(x: Data) -> Tensor:
+    """y = ln P(N(0, 1) <= x), exact far out where the probability underflows."""
+
 def log_sigmoid(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = ln(1 / (1 + e**-x)), without underflow."""
 
@@ -329,6 +621,9 @@ def log_softmax_backward(dy: Data, logp: Data, axis: Any) -> Tensor:
 def logaddexp(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = ln(e**a + e**b), without overflow."""
 
+def logaddexp2(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = log2(2**a + 2**b), without overflow."""
+
 def logical_and(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """True where a and b are zero or False."""
 
@@ -340,6 +635,9 @@ def logical_or(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
 
 def logical_xor(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """True where just one of a and b is zero or False."""
+
+def logit(x: Data, eps: Any = None) -> Tensor:
+    """y = ln(x / (1 - x)), the inverse of sigmoid; with eps, of x moved into eps to 1 - eps."""
 
 def logsumexp(x: Data, axis: Any = None, keepdims: Any = False) -> Tensor:
     """y = ln(sum(e**x)) over `axis`, without overflow. The gradient is g softmax(x)."""
@@ -377,17 +675,24 @@ def mish(x: Data, *, out: Tensor | None = None) -> Tensor:
 def multiply(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a b."""
 
+def nan_to_num(x: Data, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+    """y = x with `nan` for NaN, `posinf` and `neginf` for the infinities (None: the largest number of that sign). Where
+    x is replaced the gradient is zero."""
+
+def ndtr(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = P(N(0, 1) <= x), the normal distribution function."""
+
+def ndtri(x: Data) -> Tensor:
+    """y with P(N(0, 1) <= y) = x, for x from 0 to 1: the normal quantile."""
+
 def negative(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = -x."""
 
+def nextafter(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = the float next to a on the way to b; the gradient is that of y = a, and 0 where they are equal."""
+
 def not_equal(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """True where a differs from b."""
-
-def ones_like(x: Data) -> Tensor:
-    """Ones in the shape and dtype of x."""
-
-def pad(x: Data, widths: Any, value: Any = 0) -> Tensor:
-    """x framed with `value`: widths[i] = (before, after) elements along axis i."""
 
 def permute_dims(x: Data, axes: Any = None) -> Tensor:
     """Axis i of y is axis axes[i] of x; None reverses them. A view."""
@@ -402,6 +707,12 @@ def prod(x: Data, axis: Any = None, keepdims: Any = False) -> Tensor:
     """y = the product over `axis`. Multiplies halves, so that the gradient of any order is right where elements are
     0."""
 
+def rad2deg(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = 180 x / pi."""
+
+def real(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = the real part of x."""
+
 def reciprocal(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = 1 / x."""
 
@@ -410,13 +721,6 @@ def relu(x: Data, *, out: Tensor | None = None) -> Tensor:
 
 def remainder(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a - b floor(a / b), with the sign of b."""
-
-def reshape(x: Data, shape: Any) -> Tensor:
-    """The same elements in row-major order, in another shape; one length may be -1. A view where memory allows."""
-
-def roll(x: Data, shift: Any, axis: Any = None) -> Tensor:
-    """Elements moved by `shift` along `axis`, those that fall off coming in at the other end; None rolls the flat
-    array."""
 
 def round(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = the nearest integer, halves to even; the gradient is zero."""
@@ -431,7 +735,7 @@ def sigmoid(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = 1 / (1 + e**-x)."""
 
 def sign(x: Data, *, out: Tensor | None = None) -> Tensor:
-    """y = -1, 0 or 1; the gradient is zero."""
+    """y = -1, 0 or 1; the gradient is zero. Of a complex x: y = x / |x|."""
 
 def signbit(x: Data, *, out: Tensor | None = None) -> Tensor:
     """True where x has the sign bit set."""
@@ -441,6 +745,9 @@ def silu(x: Data, *, out: Tensor | None = None) -> Tensor:
 
 def sin(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = sin x, x in radians."""
+
+def sinc(x: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = sin(pi x) / (pi x), and 1 at 0."""
 
 def sinh(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = sinh x."""
@@ -460,6 +767,10 @@ def softshrink(x: Data, lambd: Any = 0.5, *, out: Tensor | None = None) -> Tenso
 def softsign(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = x / (1 + |x|)."""
 
+def sort(x: Data, axis: Any = -1, descending: Any = False, stable: Any = True) -> Tensor:
+    """x in rising (or falling) order along `axis`; NaN counts as the largest. Each element's gradient returns to where
+    it came from, those of equal elements in their order: the sort is stable."""
+
 def sqrt(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = x**(1/2)."""
 
@@ -468,9 +779,6 @@ def square(x: Data, *, out: Tensor | None = None) -> Tensor:
 
 def squeeze(x: Data, axis: Any = None) -> Tensor:
     """Without the axes of length 1 named (all of them if None). A view."""
-
-def stack(*xs: Data, axis: Any = 0) -> Tensor:
-    """The arrays side by side along a new `axis`; all shapes must agree. Each receives its slice of g."""
 
 def std(x: Data, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Tensor:
     """y = sqrt(var(x)) over `axis`. The gradient where all elements are equal is infinite or NaN."""
@@ -517,5 +825,8 @@ def windows(x: Data, size: Any, stride: Any, dilation: Any) -> Tensor:
     """All windows over the last len(size) axes: (..., H, W) to (..., OH, OW, KH, KW), OH = (H - (KH-1) dilation - 1)
     // stride + 1. A read-only view."""
 
-def zeros_like(x: Data) -> Tensor:
-    """Zeros in the shape and dtype of x."""
+def xlog1py(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = a ln(1 + b), exact near b = 0, and 0 for a = 0, whatever b is."""
+
+def xlogy(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
+    """y = a ln b, and 0 for a = 0, whatever b is."""

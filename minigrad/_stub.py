@@ -25,6 +25,8 @@ def signature(p: Primitive) -> str:
         star = p.variadic and name == p.inputs[-1]
         names.append(f"*{name}: Data" if star else f"{name}: Data" + (" | None = None" if name in p.optional else ""))
     keywords = sorted(p.defaults.items(), key=lambda item: item[1] is not inspect.Parameter.empty)
+    if p.optional and any(v is inspect.Parameter.empty for v in p.defaults.values()):
+        names.append("*")
     names += [f"{k}: Any" + ("" if v is inspect.Parameter.empty else f" = {v!r}") for k, v in keywords]
     if p.inline:
         names += ["*", "out: Tensor | None = None"]

@@ -4,6 +4,11 @@ Every operation on tensors that take part in a gradient leaves a `Node`. `backwa
 hands each the gradient of its output, asks its primitive's rules for the gradients of its inputs, and adds those up
 where they meet. That is all of reverse mode. This file knows neither Tensor nor any backend: gradients are whatever
 `F` computes with, so the same walk serves arrays, Tensors (gradients of gradients) and traced arrays.
+
+Inside the walk, g = dL/dy is the number with dL = Re(sum(g dy)), also for complex y. So the rule of a holomorphic
+operation is its real rule, letter by letter, dL = Re(g f'(x) dx), and matmul transposes without conjugating. What
+users give and get is PyTorch's gradient dL/dRe y + i dL/dIm y, the direction of steepest ascent: conj(g). It is
+turned at the ends of the walk only, in gradients.py, and around hooks and custom functions.
 """
 
 from __future__ import annotations
@@ -180,7 +185,10 @@ class Rules:
             if g_input.shape != parent.shape:  # the input was broadcast: its copies' gradients add up
                 g_input = F.sum_to(g_input, shape=parent.shape)
             if g_input.dtype is not parent.dtype and g_input.dtype != parent.dtype:
-                g_input = F.astype(g_input, dtype=parent.dtype)
+                if g_input.dtype.kind == "c" != parent.dtype.kind:
+                    g_input = F.real(g_input)  # dL = Re(g dx), and dx is real
+                if g_input.dtype != parent.dtype:
+                    g_input = F.astype(g_input, dtype=parent.dtype)
             if parent.owner is not None and self.shared(g_input, values):
                 g_input = F.copy(g_input)
             yield parent, g_input

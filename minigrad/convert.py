@@ -117,6 +117,11 @@ DTYPE_NAMES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "ui
 }  # fmt: skip
 
 
+def mapped(k: Any) -> bool:
+    """True for an index that a function transform holds, which may be another one for each sample."""
+    return bool(MODE.get().levels) and (hasattr(k, "level") or hasattr(getattr(k, "array", None), "level"))
+
+
 def index(key: Any) -> tuple[tuple, list[Any]]:
     """An indexing key as a tuple with a place for each index array, and those arrays (or tensors)."""
     keys, arrays = [], []
@@ -126,7 +131,7 @@ def index(key: Any) -> tuple[tuple, list[Any]]:
             continue
         if isinstance(k, (list, ndarray, bool, np.bool_)):
             k = as_array(k, np.int64 if isinstance(k, list) and not k else None)
-        if hasattr(k, "dtype") and (k.ndim or k.dtype.kind == "b"):
+        if hasattr(k, "dtype") and (k.ndim or k.dtype.kind == "b" or mapped(k)):
             if k.dtype.kind not in "biu":
                 raise DTypeError(f"getitem: index arrays must be integers or booleans: got {k.dtype}.")
             arrays.append(k)

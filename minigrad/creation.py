@@ -1,4 +1,9 @@
-"""Making tensors: from data, from a rule, from another tensor's shape."""
+"""Making tensors: from data, from a rule, from another tensor's shape.
+
+Signatures are the Array API standard's. Beside them: ``requires_grad=True`` for a leaf that collects gradients, and
+lengths one by one, ``zeros(2, 3)``, as PyTorch takes them. dtype None: the default float dtype, or that of the data;
+device None: where new tensors are made (`set_backend`), or where the given tensor is.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +11,63 @@ from typing import Any
 
 import numpy as np
 
-from .convert import as_array
-from .errors import ShapeError
-from .mode import MODE
-from .tensor import Tensor, wrap
+from .convert import as_array, backend_at, default_of
+from .errors import ArgumentError, ShapeError
+from .mode import MODE, use_backend
+from .tensor import F, Tensor, wrap
 
 
-def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of the data. Python floats become float32; arrays keep their dtype.
 
     >>> tensor([[1.0, 2.0], [3.0, 4.0]]).shape
     (2, 2)
     """
-    return Tensor(data, dtype=dtype, requires_grad=requires_grad)
+    if device is None:
+        return Tensor(data, dtype=dtype, requires_grad=requires_grad)
+    with use_backend(backend_at(device)):
+        return Tensor(data, dtype=dtype, requires_grad=requires_grad)
 
 
-def asarray(data: Any, *, dtype: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor over the data, sharing memory with a NumPy array where dtype and device allow, unless copy=True."""
-    if isinstance(data, Tensor) and not copy and (dtype is None or data.dtype == dtype):
-        return data
-    return wrap(as_array(data, dtype, copy))
+def asarray(
+    obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor over the data, sharing memory with arrays and buffers where dtype and device allow.
+
+    copy: True: always; False: never, a ValueError where it would be needed; None: where it is. Gradients pass.
+
+    >>> asarray(np.arange(3.0)).dtype, asarray([1.0, 2.0]).dtype, asarray([1, 2]).dtype
+    (dtype('float64'), dtype('float32'), dtype('int64'))
+    """
+    if isinstance(obj, Tensor):
+        y = obj.to(device=device, dtype=dtype, copy=bool(copy))
+        if copy is False and y is not obj:
+            came = f"{obj.dtype} on {obj.device} to {y.dtype} on {y.device}"
+            raise ArgumentError(f"asarray: copy=False, but {came} needs a copy. Leave copy out.")
+        return y
+    if device is None:
+        return _made(as_array(obj, dtype, copy), requires_grad)
+    with use_backend(backend_at(device)):
+        return _made(as_array(obj, dtype, copy), requires_grad)
 
 
 from_numpy = as_tensor = asarray
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor over the memory of another library's array, through its ``__dlpack__``; shared unless copy=True.
+
+    >>> a = np.arange(3.0)
+    >>> from_dlpack(a)[0] = 7.0
+    >>> a
+    array([7., 1., 2.])
+    """
+    if not hasattr(x, "__dlpack__"):
+        raise AttributeError(f"from_dlpack: needs an object with __dlpack__: got {type(x).__name__}. Use asarray.")
+    on_host = x.__dlpack_device__()[0] == 1  # kDLCPU
+    library = np if on_host else backend_at("cupy").xp
+    y = wrap(library.from_dlpack(x, copy=copy) if on_host else library.from_dlpack(x))
+    return y if device is None else asarray(y, device=device)
 
 
 def _made(array: Any, requires_grad: bool) -> Tensor:
@@ -38,60 +77,146 @@ def _made(array: Any, requires_grad: bool) -> Tensor:
     return y
 
 
-def _shape(shape: tuple) -> tuple:
-    """The lengths of ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    given = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+def _shape(shape: Any, lengths: tuple = ()) -> tuple[int, ...]:
+    """The lengths of ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(2)``."""
+    given = (shape, *lengths) if lengths or not isinstance(shape, (tuple, list)) else shape
     if not all(hasattr(n, "__index__") and n.__index__() >= 0 for n in given):
-        raise ShapeError(f"shape: lengths must be integers from 0 up: got {given}.")
+        raise ShapeError(f"shape: lengths must be integers from 0 up: got {tuple(given)}.")
     return tuple(n.__index__() for n in given)
 
 
-def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of this shape, ``zeros(2, 3)`` or ``zeros((2, 3))``, in the default dtype unless given."""
-    mode = MODE.get()
-    return _made(mode.device.xp.zeros(_shape(shape), dtype or mode.default_dtype), requires_grad)
+    array = backend_at(device).xp.zeros(_shape(shape, lengths), dtype or MODE.get().default_dtype)
+    return _made(array, requires_grad)
 
 
-def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of this shape, in the default dtype unless given."""
-    mode = MODE.get()
-    return _made(mode.device.xp.ones(_shape(shape), dtype or mode.default_dtype), requires_grad)
+def ones(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of this shape, ``ones(2, 3)`` or ``ones((2, 3))``, in the default dtype unless given."""
+    array = backend_at(device).xp.ones(_shape(shape, lengths), dtype or MODE.get().default_dtype)
+    return _made(array, requires_grad)
 
 
-def empty(*shape: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Memory of this shape with whatever it holds."""
-    mode = MODE.get()
-    return _made(mode.device.xp.empty(_shape(shape), dtype or mode.default_dtype), requires_grad)
+    array = backend_at(device).xp.empty(_shape(shape, lengths), dtype or MODE.get().default_dtype)
+    return _made(array, requires_grad)
 
 
-def full(shape: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of this shape, every element `fill_value`."""
-    mode = MODE.get()
+def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of this shape, every element `fill_value`, in its dtype unless given."""
     value = as_array(fill_value, dtype)
-    return _made(mode.device.xp.full(_shape((shape,)), value, value.dtype), requires_grad)
+    with use_backend(backend_at(device)):
+        return _made(backend_at(device).xp.full(_shape(shape), as_array(value), value.dtype), requires_grad)
 
 
-def full_like(x: Tensor, fill_value: Any, *, dtype: Any = None) -> Tensor:
-    """As `full`, with the shape and dtype of x."""
-    return wrap(x.backend.xp.full_like(x.array, fill_value, dtype=dtype))
+def _like(name: str, x: Any, dtype: Any, device: Any, *value: Any) -> Tensor:
+    """xp.zeros_like(x) and its kin: x's shape, dtype and device unless given."""
+    x = x if isinstance(x, Tensor) else asarray(x)
+    xp = (x.backend if device is None else backend_at(device)).xp
+    return wrap(getattr(xp, name)(x.shape, *value, dtype=dtype or x.dtype))
 
 
-def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None) -> Tensor:
-    """start, start + step, ... below stop: int64 if all are integers, else the default dtype."""
-    mode = MODE.get()
+def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros with the shape of x, and its dtype and device unless given."""
+    return _like("zeros", x, dtype, device).requires_grad_(requires_grad)
+
+
+def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones with the shape of x, and its dtype and device unless given."""
+    return _like("ones", x, dtype, device).requires_grad_(requires_grad)
+
+
+def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Memory with the shape of x, and its dtype and device unless given, with whatever it holds."""
+    return _like("empty", x, dtype, device).requires_grad_(requires_grad)
+
+
+def full_like(
+    x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """As `full`, with the shape of x, and its dtype and device unless given."""
+    value = fill_value.array if isinstance(fill_value, Tensor) else fill_value
+    return _like("full", x, dtype, device, value).requires_grad_(requires_grad)
+
+
+def arange(
+    start: Any,
+    /,
+    stop: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, ... below stop: (n,), n = ceil((stop - start) / step); one argument: from 0 to it.
+
+    int64 if all are integers, else the default dtype.
+    """
+    start, stop, step = (v.item() if hasattr(v, "item") else v for v in (start, stop, step))
     start, stop = (0, start) if stop is None else (start, stop)
+    if step == 0:
+        raise ArgumentError("arange: step must not be 0.")
     if dtype is None:
-        dtype = mode.default_dtype if any(isinstance(v, float) for v in (start, stop, step)) else np.int64
-    return wrap(mode.device.xp.arange(start, stop, step, dtype=dtype))
+        dtype = default_of("f" if any(isinstance(v, float) for v in (start, stop, step)) else "i")
+    xp = backend_at(device).xp
+    if np.dtype(dtype).kind == "f":  # each number rounded once; in float32 the errors of start + i step would add up
+        return _made(xp.arange(start, stop, step, dtype=np.float64).astype(dtype), requires_grad)
+    return _made(xp.arange(start, stop, step, dtype=dtype), requires_grad)
 
 
-def linspace(start: float, stop: float, num: int, *, dtype: Any = None, endpoint: bool = True) -> Tensor:
-    """`num` numbers from start to stop, evenly spaced, with stop unless endpoint=False."""
-    mode = MODE.get()
-    return wrap(mode.device.xp.linspace(start, stop, num, endpoint=endpoint, dtype=dtype or mode.default_dtype))
+def linspace(
+    start: Any,
+    stop: Any,
+    /,
+    num: int,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    endpoint: bool = True,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`num` numbers from start to stop, evenly spaced, with stop unless endpoint=False: (num,)."""
+    start, stop = (v.item() if hasattr(v, "item") else v for v in (start, stop))
+    if num < 0:
+        raise ArgumentError(f"linspace: num must be 0 or more: got {num}.")
+    if dtype is None:
+        dtype = default_of("c" if isinstance(start, complex) or isinstance(stop, complex) else "f")
+    return _made(backend_at(device).xp.linspace(start, stop, num, endpoint=endpoint, dtype=dtype), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, k: int = 0, dtype: Any = None) -> Tensor:
-    """(n, m) zeros with ones on the k-th diagonal."""
-    mode = MODE.get()
-    return wrap(mode.device.xp.eye(n, m, k, dtype or mode.default_dtype))
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """(n_rows, n_cols) zeros with ones on the k-th diagonal; square unless n_cols is given."""
+    return _made(backend_at(device).xp.eye(n_rows, n_cols, k, dtype or MODE.get().default_dtype), requires_grad)
+
+
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
+    """Coordinates of a grid: N arrays (n1,), ..., (nN,) to N arrays (n1, ..., nN); (n2, n1, ...) for indexing="xy".
+
+    >>> [a.tolist() for a in meshgrid(asarray([1, 2]), asarray([3, 4, 5]), indexing="ij")]
+    [[[1, 1, 1], [2, 2, 2]], [[3, 4, 5], [3, 4, 5]]]
+    """
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError(f'meshgrid: indexing must be "xy" (columns first) or "ij" (rows first): got {indexing!r}.')
+    given = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], (tuple, list)) else arrays
+    axes = [a if isinstance(a, Tensor) else asarray(a) for a in given]
+    if any(a.ndim > 1 for a in axes):
+        raise ShapeError(f"meshgrid: coordinates are 1-d: got shapes {[a.shape for a in axes]}.")
+    place = list(range(len(axes)))  # which axis of the result each array runs along
+    if indexing == "xy":
+        place[:2] = place[1::-1]
+    lengths = [1] * len(axes)
+    for a, p in zip(axes, place):
+        lengths[p] = a.size
+    columns = [F.reshape(a, tuple(a.size if i == p else 1 for i in range(len(axes)))) for a, p in zip(axes, place)]
+    return tuple(F.copy(F.broadcast_to(c, tuple(lengths))) for c in columns)

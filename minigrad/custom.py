@@ -11,8 +11,10 @@ from typing import Any
 from .autograd import Node
 from .convert import as_array
 from .errors import GradError
-from .mode import MODE, no_grad
+from .gradients import turned
+from .mode import MODE, taping
 from .primitive import Plan, Rule, Step
+from .tensor import F as TENSORS
 from .tensor import Tensor, part, wrap
 
 
@@ -70,10 +72,12 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run forward; record the call if an argument takes part in a gradient."""
+        if (levels := MODE.get().levels) and (y := levels[-1].function(cls, args)) is not NotImplemented:
+            return y
         ctx = Context()
         parents = [a.node if isinstance(a, Tensor) else None for a in args]
         ctx.needs_input_grad = tuple(p is not None for p in parents)
-        with no_grad():
+        with taping(False):
             result = cls.forward(ctx, *[a.detach() if isinstance(a, Tensor) else a for a in args])
         outputs = result if isinstance(result, tuple) else (result,)
         ys = tuple(_own(y, args) for y in outputs)
@@ -97,7 +101,8 @@ class Function:
                     s.node = node if len(ys) == 1 else part(node, k)
             ctx._saved = tensors
             grads = [
-                d if d is None or isinstance(d, Tensor) else wrap(d) for d in (g if isinstance(g, tuple) else (g,))
+                d if d is None else turned(TENSORS, d if isinstance(d, Tensor) else wrap(d))
+                for d in (g if isinstance(g, tuple) else (g,))
             ]
             try:
                 result = cls.backward(ctx, *grads)
@@ -122,6 +127,7 @@ class Function:
                     "plain arrays, which have no history. Write backward in tensor operations."
                 )
             result = tuple(d if d is None or isinstance(d, Tensor) else wrap(as_array(d)) for d in result)
+            result = tuple(d if d is None else turned(TENSORS, d) for d in result)
             result = tuple(d.array if raw and d is not None else d for d in result)
             return result if len(args) > 1 else result[0]
 

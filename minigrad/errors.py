@@ -4,6 +4,8 @@ Each class also subclasses the builtin a user would catch, so ``except ValueErro
 ``op: the rule: what came. What to do.`` The class docstring is cause, failing example, fix.
 """
 
+from numpy.linalg import LinAlgError as _NumPysLinAlgError
+
 
 class MinigradError(Exception):
     """Base of all errors below: ``except minigrad.errors.MinigradError`` catches what minigrad raises on purpose."""
@@ -49,6 +51,20 @@ class GradError(MinigradError, RuntimeError):
 
     Fails: ``y.backward()`` twice, a non-scalar ``y.backward()``, an in-place edit of a value the gradient needs.
     Fix: ``retain_graph=True``, ``y.sum().backward()``, an edit out of place.
+    """
+
+
+class ExchangeError(MinigradError, BufferError):
+    """Memory that cannot be handed to another library as it is.
+
+    Fails: ``mg.ones(2, requires_grad=True).__dlpack__()``. Fix: ``x.detach()``, which has no gradient to lose.
+    """
+
+
+class LinAlgError(MinigradError, _NumPysLinAlgError):
+    """A matrix without the inverse, factorisation or eigenvalues that were asked for.
+
+    Fails: ``mg.linalg.inv(mg.zeros(2, 2))``. Fix: add a multiple of the identity, or use ``pinv`` or ``lstsq``.
     """
 
 

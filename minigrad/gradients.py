@@ -13,7 +13,7 @@ from .backend import Backend, backend_of
 from .convert import as_array
 from .edits import check_output, check_unedited
 from .errors import GradError, ShapeError
-from .mode import enable_grad, no_grad
+from .mode import enable_grad, taping
 from .primitive import PRIMITIVES
 from .tensor import F, Tensor, apply, leaf, noded, part, wrap
 
@@ -45,10 +45,10 @@ class ArrayRules(autograd.Rules):
 
     def hooked(self, node: Node, g: Any) -> Any:
         F = self.space(g)
-        t = given = wrap(F.copy(g))  # hooks may keep or edit what they get
+        t = given = wrap(F.copy(turned(F, g)))  # hooks may keep or edit what they get
         for hook in list(node.hooks):
             t = _hook_result(hook(t), t)
-        return g if t is given else F.copy(t.array)
+        return g if t is given else F.copy(turned(F, t.array))
 
     def through_body(self, node: Node, g: Any, values: dict[str, Any], live: Sequence[int]) -> Sequence[Any]:
         p = node.plan.primitive
@@ -106,9 +106,10 @@ class TensorRules(ArrayRules):
         return value
 
     def hooked(self, node: Node, g: Tensor) -> Tensor:
+        g = turned(F, g)
         for hook in list(node.hooks):
             g = _hook_result(hook(g), g)
-        return g
+        return turned(F, g)
 
     def space(self, g: Any) -> Any:
         return self.F
@@ -116,6 +117,11 @@ class TensorRules(ArrayRules):
     def __init__(self, backend: Backend):
         autograd.Rules.__init__(self, F, graph=True)
         self.backend = backend
+
+
+def turned(F: Any, g: Any) -> Any:
+    """From the gradient of the walk to the user's, and back: the conjugate, if complex. See autograd.py."""
+    return F.conj(g) if g.dtype.kind == "c" else g
 
 
 def _hook_result(result: Any, g: Tensor) -> Tensor:
@@ -150,6 +156,11 @@ def walk(
                     f".mean() first, "
                     "or pass gradient= (dL/dself, of that shape)."
                 )
+            if y.dtype.kind == "c":
+                raise GradError(
+                    f"backward: only a real number has a gradient by itself: this one is {y.dtype}. Take .real or "
+                    "abs() first, or pass gradient=."
+                )
             g = wrap(y.backend.xp.ones_like(y.array))
         else:
             g = g if isinstance(g, Tensor) else wrap(as_array(g, y.dtype))
@@ -160,13 +171,16 @@ def walk(
             elif y.node.owner is not None:
                 g = F.copy(g)  # it becomes y.grad, which must not share the caller's buffer
         roots.append(y.node)
-        seeds.append(g if create_graph else g.array)
+        seeds.append(turned(F, g) if create_graph else turned(y.backend.F, g.array))
     retain = create_graph if retain_graph is None else retain_graph
     rules = (TensorRules if create_graph else ArrayRules)(outputs[0].backend)
-    with enable_grad() if create_graph else no_grad():
+    with taping(create_graph):
         found = autograd.backward(
             roots, seeds, rules, wanted=None if wanted is None else frozenset(wanted), retain_graph=retain
         )
+        for node, g in found.items():
+            if node.dtype.kind == "c":
+                found[node] = rules.space(g).conj(g)
     return found, rules
 
 

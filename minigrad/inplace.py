@@ -33,6 +33,9 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     elif value is self:
         value = old
     arrays = [i.array if isinstance(i, Tensor) else i for i in indices]
+    if MODE.get().levels and any(hasattr(getattr(t, "array", None), "level") for t in (self, value, *indices)):
+        replace(self, apply(PRIMITIVES["setitem"], old, value, *indices, key=key), "setitem")
+        return
     overlap = value.storage is not None and value.storage is self.storage  # x[1:] = x[:-1]
     try:
         self.array[filled(key, arrays)] = value.array.copy() if overlap else value.array
@@ -64,6 +67,9 @@ def overwrite(self: Tensor, value: Tensor, op: str) -> Tensor:
             f"{op}: in place, the dtype must stay: the tensor is {self.dtype}, the result {value.dtype}. Write it "
             f"out of place."
         )
+    if MODE.get().levels and (hasattr(self.array, "level") or hasattr(value.array, "level")):
+        replace(self, value if value.dtype == self.dtype else value.astype(self.dtype), op)
+        return self
     node = value.node
     if node is not None and value.dtype != self.dtype:
         node = apply(PRIMITIVES["astype"], value, dtype=self.dtype).node
@@ -111,6 +117,26 @@ def chain_of(t: Tensor) -> tuple[Tensor, tuple | None]:
         if prim is not None:
             chain.append((prim.name, params))
     return t, None if detached else tuple(reversed(chain))
+
+
+def replace(t: Tensor, y: Tensor, op: str) -> None:
+    """t becomes y, and with it all that are views of one buffer: inside a function transform nothing has memory."""
+    root, chain = chain_of(t)
+    if root is t or chain is None:
+        root = t
+    elif root is not t:
+        old = wrap(root.array)
+        old.node = root.node
+        y = apply(PRIMITIVES["view_set"], old, y, chain=chain)
+    root.array, root.node = y.array, y.node
+    written(t, op)
+    for view in root.storage.views() if root.storage is not None else ():
+        origin, way = chain_of(view)
+        if way and origin is root:
+            y = root
+            for name, params in way:
+                y = apply(PRIMITIVES[name], y, **params)
+            view.array, view.node = y.array, y.node
 
 
 def rebase(t: Tensor, node: Node | None, op: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import functions
+from . import creation, functions
 from .convert import as_array
 from .errors import ArgumentError
-from .primitive import PRIMITIVES
+from .primitive import ALIASES, PRIMITIVES, Primitive, broadcast
 from .tensor import F, Tensor, wrap
 
 
@@ -33,17 +33,51 @@ def _in_place(f: Any, name: str) -> Any:
     return method
 
 
-for name, p in PRIMITIVES.items():
-    if p.public and not p.variadic and name not in ("where", "reshape", "squeeze"):
-        if not hasattr(Tensor, name):
-            setattr(Tensor, name, Lazy(name, name, in_place=False))
-        if p.inline and p.kind in ("same", "float"):  # x.add_(y), as PyTorch spells it
-            setattr(Tensor, f"{name}_", Lazy(name, f"{name}_", in_place=True))
-
-
 def method(f: Any, name: str | None = None) -> Any:
     setattr(Tensor, name or f.__name__, f)
     return f
+
+
+def edits(p: Primitive) -> bool:
+    """Is there an ``x.add_(y)``, as PyTorch spells it? For what is elementwise."""
+    return p.shape is broadcast and p.inputs[0] != "condition"
+
+
+for name in ("div", "float_power", "mvlgamma", "clamp_min", "clamp_max"):
+    setattr(Tensor, name, getattr(functions, name))
+
+
+def _scaled(name: str, *, in_place: bool) -> Any:
+    f = _in_place(getattr(F, name), name) if in_place else getattr(F, name)
+
+    def scaled(self: Tensor, other: Any, *, alpha: Any = 1, **keywords: Any) -> Tensor:
+        return f(self, other if type(alpha) is int and alpha == 1 else F.multiply(other, alpha), **keywords)
+
+    scaled.__doc__ = f"As `{name}`, of alpha times the other."
+    return scaled
+
+
+for name, primitive in {"add": "add", "sub": "subtract", "subtract": "subtract"}.items():
+    setattr(Tensor, name, _scaled(primitive, in_place=False))
+    setattr(Tensor, f"{name}_", _scaled(primitive, in_place=True))
+
+
+@method
+def polygamma(self: Tensor, n: int) -> Tensor:
+    """The n-th derivative of digamma."""
+    return functions.polygamma(n, self)
+
+
+for name, p in PRIMITIVES.items():
+    if p.public and not p.variadic and name not in ("where", "reshape", "squeeze", "real", "imag"):
+        if not hasattr(Tensor, name):
+            setattr(Tensor, name, Lazy(name, name, in_place=False))
+        if edits(p) and not hasattr(Tensor, f"{name}_"):
+            setattr(Tensor, f"{name}_", Lazy(name, f"{name}_", in_place=True))
+
+
+setattr(Tensor, "real", property(lambda self: F.real(self)))  # noqa: B010  attributes, as in NumPy and PyTorch
+setattr(Tensor, "imag", property(lambda self: F.imag(self)))  # noqa: B010
 
 
 @method
@@ -83,22 +117,16 @@ for theirs, ours in {
     "masked_fill": functions.masked_fill,
 }.items():  # fmt: skip
     method(ours, theirs)
-for spelling, primitive in {
-    "unsqueeze": "expand_dims", "clone": "copy", "clamp": "clip", "mul": "multiply", "sub": "subtract", "div": "divide",
-    "pow": "power", "mm": "matmul", "bmm": "matmul", "dot": "matmul", "neg": "negative",
-    "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
-}.items():  # fmt: skip
-    setattr(Tensor, spelling, Lazy(primitive, spelling, in_place=False))
-for spelling, primitive in {
-    "mul_": "multiply",
-    "sub_": "subtract",
-    "div_": "divide",
-    "pow_": "power",
-    "clamp_": "clip",
-}.items():
-    setattr(Tensor, spelling, Lazy(primitive, spelling, in_place=True))
+OTHERS = {"unsqueeze": "expand_dims", "clone": "copy", "mm": "matmul", "bmm": "matmul", "dot": "matmul"}
+for spelling, primitive in (ALIASES | OTHERS).items():
+    if not hasattr(Tensor, spelling):
+        setattr(Tensor, spelling, Lazy(primitive, spelling, in_place=False))
+    p = PRIMITIVES[primitive]
+    if edits(p) and not hasattr(Tensor, f"{spelling}_"):
+        setattr(Tensor, f"{spelling}_", Lazy(primitive, f"{spelling}_", in_place=True))
 for theirs, dtype in {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "bool": "bool",
+    "short": "int16", "char": "int8", "byte": "uint8", "cfloat": "complex64", "cdouble": "complex128",
 }.items():  # fmt: skip
     method(lambda self, _dtype=dtype: self.astype(_dtype), theirs)
 
@@ -130,6 +158,37 @@ def contiguous(self: Tensor) -> Tensor:
     return self if self.array.flags.c_contiguous else F.copy(self)
 
 
+def _new(make: Any) -> Any:
+    """``x.new_zeros(2, 3)``: as `make`, with x's dtype and device unless given."""
+
+    def new(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, **keywords: Any) -> Tensor:
+        return make(*args, dtype=dtype or self.dtype, device=device or self.device, **keywords)
+
+    new.__doc__ = f"As mg.{make.__name__}, with this tensor's dtype and device unless given."
+    return new
+
+
+for make in (creation.zeros, creation.ones, creation.empty, creation.full):
+    method(_new(make), f"new_{make.__name__}")
+for theirs, answer in {
+    "is_floating_point": lambda x: x.dtype.kind == "f", "is_complex": lambda x: x.dtype.kind == "c",
+    "is_signed": lambda x: x.dtype.kind in "ifc", "is_nonzero": bool,
+    "is_same_size": lambda x, other: x.shape == other.shape, "is_contiguous": lambda x: x.array.flags.c_contiguous,
+    "element_size": lambda x: x.dtype.itemsize, "nelement": lambda x: x.size, "ndimension": lambda x: x.ndim,
+    "data_ptr": lambda x: x.array.ctypes.data, "get_device": lambda x: -1 if x.device == "cpu" else 0,
+    "stride": lambda x, dim=None: (
+        tuple(n // x.dtype.itemsize for n in x.array.strides) if dim is None
+        else x.array.strides[dim] // x.dtype.itemsize
+    ),
+}.items():  # fmt: skip
+    method(answer, theirs)
+for theirs, answer in {
+    "itemsize": lambda x: x.dtype.itemsize, "is_cpu": lambda x: x.device == "cpu",
+    "is_cuda": lambda x: x.device == "cupy",
+}.items():  # fmt: skip
+    setattr(Tensor, theirs, property(answer))
+
+
 @method
 def dim(self: Tensor) -> int:
     return self.ndim
@@ -157,8 +216,9 @@ def new_tensor(self: Tensor, data: Any) -> Tensor:
 
 
 @method
-def repeat(self: Tensor, *counts: int) -> Tensor:
+def repeat(self: Tensor, *counts: Any) -> Tensor:
     """Copies side by side: counts[i] of them along axis i."""
+    counts = tuple(counts[0]) if len(counts) == 1 and isinstance(counts[0], (tuple, list)) else counts
     if len(counts) < self.ndim:
         raise ArgumentError(f"repeat: one count per axis, at least {self.ndim}: got {counts}.")
     shape = (1,) * (len(counts) - self.ndim) + self.shape

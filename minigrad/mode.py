@@ -16,13 +16,23 @@ from .errors import DTypeError
 class Mode:
     """What `apply` looks up per thread and context. `but` gives a changed copy; only `_set` changes one, the first."""
 
-    __slots__ = ("default_dtype", "device", "host", "recording")
+    __slots__ = ("below", "default_dtype", "device", "host", "levels", "recording")
 
-    def __init__(self, host: Backend, device: Backend, recording: bool, default_dtype: Any):
+    def __init__(
+        self,
+        host: Backend,
+        device: Backend,
+        recording: bool,
+        default_dtype: Any,
+        levels: tuple = (),
+        below: bool | None = None,
+    ):
         self.host = host  # the flavour that computes on NumPy arrays
         self.device = device  # where new tensors are made
         self.recording = recording
         self.default_dtype = default_dtype  # of Python floats
+        self.levels = levels  # the transforms that run, the innermost last; see func/levels.py
+        self.below = below  # do tapes of lower levels record? None: as this one
 
     def but(self, **changes: Any) -> Mode:
         return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
@@ -77,6 +87,12 @@ class set_grad_enabled(_Setting):
     def __exit__(self, *error: Any) -> None:
         self.tokens.pop()
         MODE.set(MODE.get().but(recording=self.before.recording))
+
+
+def taping(recording: bool) -> _Setting:
+    """Recording on or off for gradients taken inside a function transform; what surrounds it records as before."""
+    mode = MODE.get()
+    return _Setting(recording=recording, below=mode.recording if mode.below is None else mode.below)
 
 
 def is_grad_enabled() -> bool:

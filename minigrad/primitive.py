@@ -38,6 +38,7 @@ import numpy as np
 from .errors import AxisError, ShapeError
 
 PRIMITIVES: dict[str, Primitive] = {}
+ALIASES: dict[str, str] = {}  # another name that users type -> the primitive's
 MANY = sys.maxsize  # outputs=MANY: as many as the keywords of the call say; rules may then read g and keywords only
 
 
@@ -67,6 +68,14 @@ class bools(NamedTuple):
     """In a sample: a random boolean array of this shape."""
 
     shape: tuple[int, ...]
+
+
+class within(NamedTuple):
+    """In a sample: a float array of this shape with values between two bounds."""
+
+    shape: tuple[int, ...]
+    low: float
+    high: float
 
 
 def case(*args: Any, **params: Any) -> Case:
@@ -115,6 +124,7 @@ class Plan:
 class Primitive:
     """An operation: forward, shape rule, gradient rules, and what tests and kernels need. See the module docstring."""
 
+    casts = False  # its function takes dtype=, the dtype to compute in: sums, whose terms may need a wider one
     replaces = False  # the forward of an elementwise row is to be used even if the library has a function of its name
 
     def __init__(
@@ -157,6 +167,8 @@ class Primitive:
             k: given.get(k, inspect.Parameter.empty) for k in names[positional : positional + keyword_only]
         }
         self.rules: dict[str, Rule] = {}
+        self.jvp: Callable | None = None  # see `forward_rule`
+        self.batch: Callable | None = None  # see `batch_rule`
         self.plans: dict[int, Plan | None] = {}
         self.kernels: dict[str, list] = {}  # backend name -> [(when, load), ...], newest last
         self.impl: dict[Any, Callable] = {}  # backend -> resolved callable
@@ -200,6 +212,19 @@ class Primitive:
             return self
 
         return declare
+
+    def forward_rule(self, function: Callable) -> Primitive:
+        """Decorator: ``function(F, primals, tangents, **keywords)`` gives (y, dy), the tangent of y from those of the
+        inputs, of which None is zero. Optional: without it forward mode uses the rules or the body."""
+        self.jvp = function
+        return self
+
+    def batch_rule(self, function: Callable) -> Primitive:
+        """Decorator: ``function(primitive, values, batched, keywords)`` runs all samples of a vmap at once. values[i]
+        has the samples' axis in front where batched[i], which is so for one at least; the outputs have it in front.
+        NotImplemented leaves it to broadcasting, the body, or a loop, as without a rule."""
+        self.batch = function
+        return self
 
     def input(self, i: int) -> str:
         """The name of the i-th input; all inputs from the variadic one on share its name."""
@@ -300,7 +325,8 @@ def elementwise(
     A backend uses its library's function of this name (``numpy.exp``), else the text, evaluated over arrays; a row
     without rules is differentiated through its text. ``forward(xp, *inputs)`` replaces the text where neither serves.
     domain: an expression in the inputs that holds where the operation is defined and smooth.
-    kind: the output's dtype, "same" as the promoted inputs, "float", or "bool".
+    kind: the output's dtype, "same" as the promoted inputs, "float", "real" (of complex inputs, that of their parts),
+    "real float", or "bool".
     """
     params = params or {}
     fields = list(dict.fromkeys(field for _, field, *_ in string.Formatter().parse(text) if field))
@@ -402,10 +428,11 @@ def _result_dtype(kind: str, found: tuple) -> Any:
     dtypes = [d if isinstance(d, np.dtype) else d(0) for d in found]
     floats = [d for d in dtypes if np.dtype(d if isinstance(d, np.dtype) else type(d)).kind in "fc"]
     if not floats:
-        return np.dtype(np.float32) if kind == "float" else np.result_type(*dtypes)
+        return np.dtype(np.float32) if "float" in kind else np.result_type(*dtypes)
     if not any(isinstance(d, np.dtype) for d in floats):  # integers meet a Python number
         floats.append(np.dtype(np.float32))
-    return np.result_type(*floats)  # integers that meet floats do not widen them
+    found_dtype = np.result_type(*floats)  # integers that meet floats do not widen them
+    return found_dtype.type(0).real.dtype if "real" in kind else found_dtype
 
 
 def same_as(name: str) -> Callable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 from numpy import ndarray
 
 from .backend import Backend, get_backend
-from .convert import DTYPE_NAMES, index
-from .errors import DTypeError, GradError, ShapeError
+from .convert import CPU, DTYPE_NAMES, index
+from .errors import ArgumentError, DTypeError, ExchangeError, GradError, ShapeError
 from .primitive import PRIMITIVES
 from .tensor import Tensor, apply, leaf, new, wrap
 
@@ -41,28 +42,76 @@ def tolist(self: Tensor) -> Any:
 
 
 @attach
-def to(self: Tensor, target: Any) -> Tensor:
-    """On another backend ("cupy", "numpy", "cpu") or in another dtype. Gradients are carried back."""
+def to(self: Tensor, target: Any = None, dtype: Any = None, *, device: Any = None, copy: bool = False) -> Tensor:
+    """On another backend ("cupy", "numpy", "cpu"), in another dtype, or both; as another tensor is. Gradients are
+    carried back. self where nothing changes, unless copy=True."""
     if isinstance(target, Tensor):
-        return self.to(target.backend).astype(target.dtype)
-    if not isinstance(target, (str, Backend)) or target in DTYPE_NAMES:
-        return self.astype(target)
-    backend = get_backend("numpy" if target == "cpu" else target)
-    if isinstance(self.array, backend.array):
-        return self
-    here, there = self.backend, backend
+        device, dtype = target.backend, target.dtype
+    elif isinstance(target, (str, Backend)) and target not in DTYPE_NAMES:
+        device = target
+    elif target is not None:
+        dtype = target
+    y = self if device is None else moved(self, device)
+    if dtype is not None and np.dtype(dtype) != y.dtype:
+        y = y.astype(dtype)
+    return apply(PRIMITIVES["copy"], self) if copy and y is self else y
+
+
+def moved(x: Tensor, device: Any) -> Tensor:
+    backend = get_backend("numpy" if device == CPU else device)
+    if isinstance(x.array, backend.array):
+        return x
+    here, there = x.backend, backend
     return apply(
         PRIMITIVES["move"],
-        self,
+        x,
         to=lambda x: there.asarray(here.to_host(x)),
         back=lambda x: here.asarray(there.to_host(x)),
     )
 
 
 @attach
+def to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
+    """On that device ("cpu", or a backend's name); self if it is there. Gradients are carried back."""
+    if stream is not None:
+        raise ArgumentError(f"to_device: stream must be None, work is ordered as it is written: got {stream!r}.")
+    return moved(self, device)
+
+
+@attach
+def __array_namespace__(self: Tensor, *, api_version: str | None = None) -> Any:
+    """The package: its functions follow the Array API standard."""
+    standard = importlib.import_module(f"{__package__}.array_api")
+    if api_version is not None and api_version not in standard.VERSIONS:
+        known = ", ".join(standard.VERSIONS)
+        raise ArgumentError(f"__array_namespace__: api_version must be one of {known}: got {api_version!r}.")
+    return importlib.import_module(__package__)
+
+
+@attach
+def __dlpack__(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None):
+    """The memory as a DLPack capsule, for ``from_dlpack`` of NumPy, PyTorch, JAX, CuPy ...; shared unless copy=True."""
+    if self.node is not None:
+        raise ExchangeError("__dlpack__: the gradient would be lost. Use x.detach() on purpose.")
+    if type(self.array) is not ndarray:  # the device's own library knows its streams
+        return self.array.__dlpack__(stream=stream)
+    if dl_device is not None and tuple(dl_device) != self.array.__dlpack_device__():
+        raise ExchangeError(f"__dlpack__: this memory is on the host: got dl_device={dl_device}. Move it afterwards.")
+    return self.array.__dlpack__(stream=stream, max_version=max_version, copy=copy)
+
+
+@attach
+def __dlpack_device__(self: Tensor) -> tuple[int, int]:
+    """(kind, number) of the device in DLPack's numbering; the host is (1, 0)."""
+    return tuple(self.array.__dlpack_device__())
+
+
+@attach
 def astype(self: Tensor, dtype: Any) -> Tensor:
     """In another dtype; a copy. From float to integer the gradient ends."""
     dtype = np.dtype(dtype)
+    if dtype.name not in DTYPE_NAMES:
+        raise DTypeError(f"astype: {dtype} is no dtype of tensors. The dtypes: {', '.join(sorted(DTYPE_NAMES))}.")
     source = self if dtype.kind in "fc" or self.node is None else self.detach()
     return apply(PRIMITIVES["astype"], source, dtype=dtype)
 
@@ -152,6 +201,8 @@ def __format__(self: Tensor, spec: str) -> str:
 
 @attach
 def __repr__(self: Tensor) -> str:
+    if hasattr(self.array, "level"):  # inside a function transform: there are no numbers of its own to show
+        return f"tensor({self.array!r})"
     text = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
     if not self.size:  # "[]" says nothing of (0, 3)
         text += f", shape={self.shape}"
@@ -171,11 +222,3 @@ def _rebuild(cls: type, array: Any, requires_grad: bool) -> Tensor:
     if requires_grad:
         y.node = leaf(y)
     return y
-
-
-@attach
-def __array_function__(self: Tensor, f: Any, types: Any, args: Any, kwargs: Any) -> Any:
-    """numpy.sum(t) and the like would leave the graph: say what to call instead."""
-    ours = f.__name__ if f.__name__ in PRIMITIVES and PRIMITIVES[f.__name__].public else None
-    instead = f"Use minigrad.{ours}" if ours else "Use minigrad's functions"
-    raise DTypeError(f"numpy.{f.__name__}: a Tensor is not a NumPy array. {instead}, or pass t.detach().numpy().")

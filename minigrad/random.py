@@ -63,6 +63,11 @@ class Generator:
 
     def numpy(self, method: str, *args: Any, **kwargs: Any) -> np.ndarray:
         """One draw with a method of `numpy.random.Generator`, as a host array."""
+        if levels := MODE.get().levels:
+            levels[-1].drawing((), shared=True)  # raises where vmap wants none, or others for each sample
+        return self._values(method, *args, **kwargs)
+
+    def _values(self, method: str, *args: Any, **kwargs: Any) -> np.ndarray:
         with self._lock:
             return np.asarray(getattr(self._numpy, method)(*args, **kwargs))
 
@@ -81,8 +86,12 @@ def _draw(
     mode = MODE.get()
     dtype = np.dtype(dtype or mode.default_dtype)
     native = {"dtype": dtype} if dtype in (np.float32, np.float64) and method in ("random", "standard_normal") else {}
-    values = (generator or default_generator).numpy(method, *args, size=shape, **native)
-    return _made(mode.device.asarray(values.astype(dtype, copy=False)), requires_grad)
+    hand_out: Any = None
+    if mode.levels:  # a vmap may want numbers for each sample
+        shape, hand_out = mode.levels[-1].drawing(shape)
+    values = (generator or default_generator)._values(method, *args, size=shape, **native)
+    made = _made(mode.device.asarray(values.astype(dtype, copy=False)), requires_grad and hand_out is None)
+    return made if hand_out is None else hand_out(made).requires_grad_(requires_grad)
 
 
 def rand(*shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .errors import DTypeError
 from .primitive import Primitive
 
@@ -26,13 +28,18 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         "_unpack": _unpacked,
         "_into": _into,
         "_pytorch": _pytorch,
+        "_cast": _cast,
         **{f"_{k}": v for k, v in p.defaults.items()},
     }
     required = [k for k, v in p.defaults.items() if v is p.signature.empty]
     keywords = [k if k in required else f"{k}=_{k}" for k in sorted(p.defaults, key=lambda k: k not in required)]
     out, axis = bool(p.inline), "axis" in p.defaults
-    extra = ["*, out=None"] if out else ["**spelled"] if axis else []
-    lines = [f"def {p.name}({', '.join([*inputs, *keywords, *extra])}):"]
+    casts = p.casts
+    extra = ["*, out=None"] if out else ["*, dtype=None"] * casts + ["**spelled"] if axis else []
+    marker = ["*"] * bool(p.optional and required)  # a keyword without default cannot follow an input with one
+    lines = [f"def {p.name}({', '.join([*inputs, *marker, *keywords, *extra])}):"]
+    if casts:  # the dtype to compute in
+        lines.append(f"    if dtype is not None: {p.inputs[0]} = _cast({p.inputs[0]}, dtype)")
     if axis:
         given = ", ".join(f"{k}={k}" for k in p.defaults)
         lines.append(f"    if spelled: return {p.name}({', '.join(passed)}, **_pytorch(_p, spelled, dict({given})))")
@@ -52,15 +59,20 @@ def _unpacked(arrays: tuple) -> tuple:
 
 
 def _pytorch(p: Primitive, spelled: dict, given: dict) -> dict:
-    """PyTorch's dim and keepdim, said as axis and keepdims."""
-    ours = {"dim": "axis", "keepdim": "keepdims"}
+    """PyTorch's dim and keepdim, said as axis and keepdims; NumPy's ddof and PyTorch's unbiased as correction."""
+    ours = {"dim": "axis", "keepdim": "keepdims", "ddof": "correction", "unbiased": "correction"}
     for name, value in spelled.items():
         if ours.get(name) not in p.defaults:
             raise TypeError(
                 f"{p.name}() got an unexpected keyword argument {name!r}. It takes: {', '.join(p.defaults)}."
             )
-        given[ours[name]] = value
+        given[ours[name]] = int(value) if isinstance(value, bool) and name == "unbiased" else value
     return given
+
+
+def _cast(x: Any, dtype: Any) -> Any:
+    """x in the dtype to compute in."""
+    return x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype)
 
 
 def _into(out: Any, y: Any, p: Primitive) -> Any:

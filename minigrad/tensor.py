@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from .autograd import Node
 from .backend import Backend, backend_of
-from .convert import FLOAT64, as_array, constant
+from .convert import CPU, FLOAT64, Device, as_array, constant
 from .edits import Storage, link, written
 from .errors import DTypeError, GradError, ShapeError
 from .explain import explained
@@ -23,6 +23,8 @@ from .mode import MODE, Mode
 from .primitive import PRIMITIVES, Primitive
 from .signature import written_out
 
+COMPLEX128 = np.dtype(np.complex128)
+FLOATING = frozenset(("same", "float", "real", "real float"))  # kinds of primitives whose output follows the inputs
 NUMBERS = frozenset((int, float, bool, complex, type(None)))
 new = object.__new__
 
@@ -55,7 +57,7 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_grad", "array", "node", "source", "storage")
-    __array_ufunc__ = None  # ndarray + Tensor is Tensor.__radd__, not an object array
+    __array_ufunc__: Any = None  # numpy_functions gives it: ndarray + Tensor is a Tensor, not an object array
 
     array: Any  # the raw array
     _grad: Any  # what .grad returns
@@ -87,6 +89,12 @@ class Tensor:
     __lt__, __le__ = operator("less")[0], operator("less_equal")[0]
     __gt__, __ge__ = operator("greater")[0], operator("greater_equal")[0]
     __neg__, __pos__, __abs__, __invert__ = map(unary, ("negative", "positive", "abs", "bitwise_invert"))
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -171,7 +179,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same array, outside the graph: gradients stop here. Shares memory."""
-        y = wrap(self.array)
+        y = wrap(self.array.stopped() if MODE.get().levels and hasattr(self.array, "stopped") else self.array)
         link(y, self, None, {})
         return y
 
@@ -207,8 +215,8 @@ class Tensor:
         return MODE.get().host if type(self.array) is ndarray else backend_of(self.array)
 
     @property
-    def device(self) -> str:
-        return "cpu" if type(self.array) is ndarray else self.backend.name
+    def device(self) -> Device:
+        return CPU if type(self.array) is ndarray else Device(self.backend.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -263,6 +271,8 @@ class Handle:
 def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
     """Run a primitive on tensors, arrays and numbers; record it if a gradient may be asked for."""
     mode = MODE.get()
+    if mode.levels:
+        return mode.levels[-1].apply(prim, args, params)
     arrays, parents, key, bit, array = [], [], 0, 1, None
     for a in args:
         if isinstance(a, Tensor):
@@ -351,9 +361,9 @@ def settled(prim: Primitive, out: Any, arrays: list, backend: Backend, mode: Mod
         return outs
     if not all(isinstance(o, backend.array) for o in outs):
         outs = tuple(backend.xp.asarray(o) for o in outs)
-    if prim.kind in ("same", "float") and outs[0].dtype == FLOAT64 != mode.default_dtype:
+    if prim.kind in FLOATING and outs[0].dtype == FLOAT64 != mode.default_dtype:
         dtypes = [a.dtype for a in arrays if hasattr(a, "dtype")]
-        if FLOAT64 not in dtypes:
+        if FLOAT64 not in dtypes and COMPLEX128 not in dtypes:  # the modulus of complex128 is float64
             floats = [d for d in dtypes if d.kind == "f"]
             narrow = np.result_type(*floats) if floats else mode.default_dtype
             outs = tuple(o.astype(narrow) if o.dtype == FLOAT64 else o for o in outs)

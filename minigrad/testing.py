@@ -26,7 +26,7 @@ from .backend import Backend, get_backend
 from .convert import as_array
 from .errors import ArgumentError, CheckError, DTypeError, GradError, MinigradError
 from .mode import enable_grad, no_grad
-from .primitive import PRIMITIVES, Case, Primitive, bools, ints
+from .primitive import PRIMITIVES, Case, Primitive, bools, ints, within
 from .tensor import F, Tensor, wrap
 
 EPS = float(np.finfo(np.float64).eps)  # 2.2e-16
@@ -65,24 +65,28 @@ class Report:
 
 
 class Map:
-    """f as a map from one flat vector, all checked inputs, to another, all float outputs."""
+    """f as a map from one flat vector, all checked inputs, to another, all float outputs.
+
+    A complex array counts as an array of pairs, (*shape, 2): real and imaginary part. PyTorch's gradient of a complex
+    array, dL/dRe + i dL/dIm, is that of the pairs, so nothing else changes.
+    """
 
     def __init__(self, f: Callable, inputs: Any, params: dict | None = None, name: str | None = None):
         self.f, self.params = f, params or {}
         self.name = name or getattr(f, "__name__", type(f).__name__)
         self.args = [self._read(a) for a in (inputs if isinstance(inputs, (list, tuple)) else [inputs])]
-        tensors = [i for i, a in enumerate(self.args) if isinstance(a, Tensor) and a.dtype.kind == "f"]
+        tensors = [i for i, a in enumerate(self.args) if isinstance(a, Tensor) and a.dtype.kind in "fc"]
         self.wrt = [i for i in tensors if self.args[i].requires_grad] or tensors  # positions of what is checked
         for i in self.wrt:
-            if self.args[i].dtype != np.float64:
+            if self.args[i].dtype not in (np.float64, np.complex128):
                 raise DTypeError(
-                    f"gradcheck: input {i} is {self.args[i].dtype}; differences need float64. Of the "
+                    f"gradcheck: input {i} is {self.args[i].dtype}; differences need float64 or complex128. Of the "
                     f"{np.finfo(self.args[i].dtype).precision} digits of a forward, a difference keeps two thirds: too "
                     "few to tell a wrong rule from rounding."
                 )
         if not self.wrt:
             raise DTypeError("gradcheck: there is nothing to check: no input is a float64 array or tensor.")
-        self.shapes = [self.args[i].shape for i in self.wrt]
+        self.shapes = [_paired_shape(self.args[i]) for i in self.wrt]
         self.names = self._names()
         self.outputs: list[tuple] = []  # their shapes, known after the first call
 
@@ -101,12 +105,13 @@ class Map:
     @property
     def x(self) -> np.ndarray:
         """(n,): the checked inputs, one after the other."""
-        return _flat([self.args[i].numpy() for i in self.wrt])
+        return _flat([_paired(self.args[i].numpy()) for i in self.wrt])
 
     def tensors(self, x: np.ndarray, layout: Callable = lambda a: a) -> list[Any]:
         """The arguments with the values x (n,), each checked one in a buffer of its own."""
         args = [a.detach() if isinstance(a, Tensor) else a for a in self.args]
         for i, part in zip(self.wrt, _parts(x, self.shapes)):
+            part = _unpaired(part) if self.args[i].dtype.kind == "c" else part
             args[i] = wrap(self.args[i].backend.asarray(layout(np.array(part))))
         return args
 
@@ -116,13 +121,19 @@ class Map:
         if not all(y is None or isinstance(y, Tensor) for y in ys):
             raise DTypeError(f"gradcheck: {self.name} must return tensors: got {[type(y).__name__ for y in ys]}.")
         ys = [y for y in ys if y is not None and y.dtype.kind in "fc"]
-        self.outputs = [y.shape for y in ys]
+        self.outputs = [_paired_shape(y) for y in ys]
         return ys
+
+    def weights(self, u: np.ndarray, ys: Sequence[Tensor]) -> list[Tensor]:
+        """The parts of u (m,), shaped like the outputs ys."""
+        parts = zip(ys, _parts(u, self.outputs))
+        return [wrap(y.backend.asarray(_unpaired(p) if y.dtype.kind == "c" else np.array(p))) for y, p in parts]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(m,): the outputs at x. No input asks for a gradient, so nothing is recorded but what f itself starts."""
         with enable_grad():
-            return _flat([y.detach().numpy() for y in self.floats(self.f(*self.tensors(x), **self.params))])
+            ys = [y.detach().numpy() for y in self.floats(self.f(*self.tensors(x), **self.params))]
+        return _flat(ys if x.dtype.kind == "c" else map(_paired, ys))  # complex x: the complex step looks at y itself
 
     def pull(self, x: np.ndarray, U: np.ndarray, report: Report, layout: Callable = lambda a: a) -> np.ndarray:
         """(k, n): row j is J^T U[j], computed by the rules. U: (k, m)."""
@@ -134,7 +145,7 @@ class Map:
             ys = self.floats(self.f(*args, **self.params))
         rows = []
         for u in U:
-            seeds = [wrap(y.backend.asarray(np.array(part))) for y, part in zip(ys, _parts(u, self.outputs))]
+            seeds = self.weights(u, ys)
             recorded = [(y, seed) for y, seed in zip(ys, seeds) if y.node is not None]
             row: list[Any] = [None] * len(self.wrt)
             if recorded:
@@ -149,12 +160,12 @@ class Map:
                         f"{args[i].dtype}{args[i].shape}."
                     )
                     g = None
-                row[k] = np.zeros(args[i].shape) if g is None else g.numpy()
+                row[k] = np.zeros(self.shapes[k]) if g is None else _paired(g.numpy())
             rows.append(_flat(row))
-            if any((seed.numpy() != part).any() for seed, part in zip(seeds, _parts(u, self.outputs))):
+            if any((_paired(seed.numpy()) != part).any() for seed, part in zip(seeds, _parts(u, self.outputs))):
                 report.failures.append("a rule wrote to the gradient it was given. Rules never change their arguments.")
         for name, a, old in zip(self.names, args, before):
-            if old is not None and not np.array_equal(a.numpy(), old, equal_nan=a.dtype.kind == "f"):
+            if old is not None and not np.array_equal(a.numpy(), old, equal_nan=a.dtype.kind in "fc"):
                 report.failures.append(f"{name} was changed: a forward or a rule wrote to its input.")
         return np.array(rows).reshape(len(U), x.size)
 
@@ -175,17 +186,34 @@ class Map:
             try:
                 pulled = autograd.grad(ys, leaves, w, create_graph=True, allow_unused=True)
                 pairs = [
-                    F.sum(g * wrap(g.backend.asarray(np.array(part))))
+                    F.sum(
+                        F.real(F.conj(g) * wrap(g.backend.asarray(_unpaired(part))))
+                        if g.dtype.kind == "c"
+                        else g * wrap(g.backend.asarray(np.array(part)))
+                    )
                     for g, part in zip(pulled, _parts(v, self.shapes))
                     if g is not None and g.node is not None
                 ]
                 if not pairs:  # J is 0, or a rule computes where nothing is recorded and has first derivatives only
                     none = not any(g is not None and g.numpy().any() for g in pulled)
-                    return np.zeros(sum(y.size for y in ys)) if none else None
+                    return np.zeros(sum(math.prod(s) for s in self.outputs)) if none else None
                 found = autograd.grad(pairs, w, allow_unused=True)
             except GradError:
                 return None
-        return _flat([np.zeros(y.shape) if g is None else g.numpy() for y, g in zip(ys, found)])
+        return _flat([np.zeros(s) if g is None else _paired(g.numpy()) for s, g in zip(self.outputs, found)])
+
+
+def _paired_shape(a: Any) -> tuple:
+    return (*a.shape, 2) if a.dtype.kind == "c" else a.shape
+
+
+def _paired(a: np.ndarray) -> np.ndarray:
+    """(...) complex as (..., 2) real; a real array as it is."""
+    return np.stack([a.real, a.imag], axis=-1) if a.dtype.kind == "c" else a
+
+
+def _unpaired(a: np.ndarray) -> np.ndarray:
+    return a[..., 0] + 1j * a[..., 1]
 
 
 def _flat(arrays: Iterable[np.ndarray]) -> np.ndarray:
@@ -244,6 +272,8 @@ def complex_step(f: Callable, x: np.ndarray, V: np.ndarray) -> np.ndarray | None
     """
     y = f(x)
     D = np.zeros((y.size, V.shape[1]))
+    if any(a.dtype.kind == "c" for a in getattr(f, "args", ()) if isinstance(a, Tensor)):
+        return None
     for j, v in enumerate(V.T):
         try:
             with warnings.catch_warnings():
@@ -314,7 +344,10 @@ def gradgradcheck(
         ys = first.floats(f(*first.args, **first.params))
     if grad_outputs is None:
         rng = np.random.default_rng(options.get("seed", 0) + 1)
-        grad_outputs = [wrap(y.backend.asarray(_values(rng, y.shape))) for y in ys]
+        grad_outputs = [
+            wrap(y.backend.asarray(_values(rng, y.shape) + (1j * _values(rng, y.shape) if y.dtype.kind == "c" else 0)))
+            for y in ys
+        ]
     elif not isinstance(grad_outputs, (list, tuple)):
         grad_outputs = [grad_outputs]
     count = len(first.args)
@@ -661,6 +694,8 @@ def _filled(a: Any, rng: np.random.Generator, dtype: Any) -> Any:
         return rng.integers(a.low, a.high, a.shape)
     if isinstance(a, bools):
         return rng.random(a.shape) < 0.5
+    if isinstance(a, within):
+        return np.asarray(rng.uniform(a.low, a.high, a.shape), dtype)
     return np.asarray(_values(rng, a), dtype) if isinstance(a, tuple) else a
 
 

@@ -152,6 +152,8 @@ def wrapped(value: Any, *arguments: Any) -> Any:
         return StrictArray(np.asarray(value))
     if type(value) in (list, tuple):
         return type(value)(wrapped(v, *arguments) for v in value)
+    if hasattr(value, "_make"):  # a named tuple, as numpy.linalg returns
+        return value._make(wrapped(v, *arguments) for v in value)
     return value
 
 

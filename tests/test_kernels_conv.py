@@ -5,6 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import testing
+from minigrad.errors import ShapeError
 from minigrad.primitive import case
 from minigrad.tensor import F
 
@@ -33,7 +34,7 @@ def compare(x, weight, params, **rest):
     """All three kernels with their references, for these shapes."""
     y = made(x, weight, **params)
     calls = {
-        "convolution": case(x, weight, **params),
+        "convolution": case(x, weight, weight[:1], **params),
         "convolution_input": case(y, weight, size=x[2:], **params),
         "convolution_weight": case(x, y, size=weight[2:], **params),
     }
@@ -67,6 +68,22 @@ def compare(x, weight, params, **rest):
 )
 def test_odd_sizes(x, weight, params):
     assert compare(x, weight, params)
+
+
+@pytest.mark.parametrize("library", [KERNEL, REFERENCE])
+@pytest.mark.parametrize("weight", [(32, 16, 3, 3), (32, 16, 1, 1), (32, 16, 5, 2), (32, 1, 3, 3)])
+def test_a_bias_is_one_number_for_each_channel(rng, library, weight):
+    x, w, bias = (rng.standard_normal(s).astype(np.float32) for s in ((4, 16, 32, 32), weight, weight[:1]))
+    params = options(padding=1, groups=16 // weight[1])
+    without = library.convolution(x, w, **params)
+    y = library.convolution(x, w, bias, **params)
+    np.testing.assert_allclose(y, without + bias[:, None, None], rtol=1e-5, atol=1e-5)
+    g = mg.tensor(rng.standard_normal(y.shape), dtype="float64")
+    b = mg.tensor(bias, dtype="float64", requires_grad=True)
+    mg.convolution(mg.tensor(x, dtype="float64"), mg.tensor(w, dtype="float64"), b, **params).backward(g)
+    np.testing.assert_allclose(b.grad.numpy(), g.numpy().sum(axis=(0, 2, 3)), rtol=1e-10)
+    with pytest.raises(ShapeError, match=r"bias must be .* = \(32,\)"):
+        mg.convolution(x, w, bias[:1], **params)
 
 
 @pytest.mark.parametrize("channels, out", [(16, 16), (64, 48), (200, 32)])

@@ -122,6 +122,10 @@ SCALARS = {name: getattr(math, name) for name in dir(math) if not name.startswit
     "logical_xor": lambda a, b: bool(a) != bool(b),
     "logical_not": lambda x: not x,
     "signbit": lambda x: math.copysign(1, x) < 0,
+    "logaddexp2": lambda a, b: math.log2(2**a + 2**b),
+    "fmax": max,
+    "fmin": min,
+    "sinc": lambda x: math.sin(math.pi * x) / (math.pi * x) if x else 1.0,
 }
 
 
@@ -257,12 +261,12 @@ def test_float32_stays_float32(name, backend):
                 floats = [a for a in args if isinstance(a, Tensor) and a.dtype.kind == "f"]
                 for a in floats:
                     a.requires_grad = True
-                ys = [y for y in call(name, args, sample.params) if y.dtype.kind == "f"]
+                ys = [y for y in call(name, args, sample.params) if y.dtype.kind in "fc"]
                 gs = grad(ys, floats, [wrap(y.backend.xp.ones_like(y.array)) for y in ys], allow_unused=True)
                 found.append(([y.numpy() for y in ys if y is not None], [g.numpy() for g in gs if g is not None]))
             (ys, gs), (ys64, gs64) = found
             if wide.params.get("dtype") is None:
-                assert {y.dtype for y in ys} == {np.dtype(np.float32)}
+                assert {y.dtype for y in ys} <= {np.dtype(np.float32), np.dtype(np.complex64)}
             assert {g.dtype for g in gs} <= {np.dtype(np.float32)}
             assert len(gs) == len(gs64)
             for got, expected in zip([*ys, *gs], [*ys64, *gs64]):
@@ -314,15 +318,21 @@ TORCH = {
 }  # fmt: skip
 # Where we keep our own answer: the inputs where it may differ, and why.
 FORWARD = {
+    "angle": (lambda x: x == 0, "-0 has the angle pi, as NumPy says; PyTorch says 0"),
     "sign": (np.isnan, "NaN has no sign: NaN, as NumPy and the Array API say; PyTorch says 0"),
     "heaviside": (lambda x, h: np.isnan(x), "NaN is on no side: NaN as in NumPy; PyTorch says 0"),
     "remainder": (lambda a, b: np.abs(b) < 1e-200, "PyTorch overflows a / b"),
+    "fmod": (lambda a, b: np.abs(b) < 1e-200, "PyTorch overflows a / b"),
+    "floor_divide": (lambda a, b: np.isinf(a) | np.isinf(b), "the Array API has floor(a / b); PyTorch NaN or -1"),
+    "logaddexp2": (lambda a, b: (a == -1) & (b == -1), "PyTorch rounds log2(2)"),
 }
 GRADIENT = {
     "atan2": (
         lambda a, b: (np.hypot(a, b) < 1e-100) | (np.hypot(a, b) > 1e100),
         "a**2 + b**2 over- and underflows in PyTorch; at (0, 0) there is no derivative: NaN",
     ),
+    "sinc": (lambda x: np.abs(x) > 1e200, "PyTorch overflows x**2"),
+    "fmod": (lambda a, b: np.abs(b) < 1e-200, "PyTorch overflows a / b"),
     "softsign": (np.isinf, "PyTorch divides infinity by infinity; the slope there is 0"),
     "copysign": (lambda a, b: np.isinf(a), "PyTorch divides infinity by infinity; the slope there is 1 or -1"),
 }

@@ -189,7 +189,8 @@ class Figures:
     """A trainer of which callbacks see one figure per epoch."""
 
     def __init__(self, model=None):
-        self.model, self.figures, self.stopping, self.epoch = model, {}, False, 0
+        self.model = self.evaluated = model
+        self.metrics, self.figures, self.stopping, self.epoch = [Accuracy()], {}, False, 0
 
     def end_epoch(self, callback, **figures):
         self.epoch += 1

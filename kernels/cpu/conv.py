@@ -47,31 +47,33 @@ def _images(x):
 
 
 # ---- the kernels -----------------------------------------------------------------------------------------------------
-def convolution(x, weight, *, stride, padding, dilation, groups):
-    """y[b, o, i, j] = sum over c, k, l of x[b, c, i*stride + k*dilation - padding, ...] * weight[o, c, k, l].
+def convolution(x, weight, bias=None, *, stride, padding, dilation, groups):
+    """y[b, o, i, j] = bias[o] + sum over c, k, l of weight[o, c, k, l] x[b, c, i stride + k dilation - padding, ...].
 
-    x: (B, C, H, W), weight: (O, C/groups, KH, KW) -> (B, O, OH, OW), or one axis more or less; stride, padding,
-    dilation: one number for each axis. Float32 or float64, both the same.
+    x: (B, C, H, W), weight: (O, C/groups, KH, KW), bias: (O,) or None -> (B, O, OH, OW), or one axis more or less;
+    stride, padding, dilation: one number for each axis. Float32 or float64, all the same.
     """
     out, channels, *kernel = weight.shape
     spans = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
     grid = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in spans]
     shape = (x.shape[0], out, *grid)
     if not weight.size or 0 in shape:
-        return np.zeros(shape, x.dtype)
+        y = np.zeros(shape, x.dtype)
+        return y if bias is None else y + bias.reshape(-1, *[1] * len(grid))
     params = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     if x.ndim == 3:
-        return convolution(x[:, :, None], weight[:, :, None], **_flat(params, height=True)).reshape(shape)
+        return convolution(x[:, :, None], weight[:, :, None], bias, **_flat(params, height=True)).reshape(shape)
     if x.ndim == 5:
         slabs = _slabs(x, kernel[0], grid[0], stride[0], padding[0], dilation[0])
-        y = convolution(slabs, weight.reshape(out, -1, *kernel[1:]), **_flat(params, height=False))
+        y = convolution(slabs, weight.reshape(out, -1, *kernel[1:]), bias, **_flat(params, height=False))
         return np.ascontiguousarray(y.reshape(-1, grid[0], out, *grid[1:]).swapaxes(1, 2))
     x, weight, y = _ready(x), _ready(weight), np.empty(shape, x.dtype)
+    bias = bias if bias is None else _ready(bias)
     plain = (*kernel, *stride, *dilation, groups) == _PLAIN
-    if plain and winograd.pays(x, channels, out, grid, grid) and winograd.filtered(x, weight, y, padding):
+    if plain and winograd.pays(x, channels, out, grid, grid) and winograd.filtered(x, weight, y, padding, bias):
         return y
     fits = planar.fits(kernel, stride, padding, grid, channels, out // groups, groups, x.dtype)
-    (planar.across if fits else direct)(x, weight, y, stride, padding, dilation, groups)
+    (planar.across if fits else direct)(x, weight, y, stride, padding, dilation, groups, bias)
     return y
 
 

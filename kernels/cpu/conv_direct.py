@@ -3,7 +3,7 @@
 Both are products of a small dense matrix with a matrix that is never formed: its element [place, tap] is
 x[places[place] + taps[tap]], a sum of two offsets. `multiply_block` reads it through the two tables.
 
-    forward          y[place, o]  = sum over taps (kh, c, kw)     of x[place + tap] * weight[tap, o]
+    forward          y[place, o]  = sum over taps (kh, c, kw)     of x[place + tap] * weight[tap, o], and the bias
     weight gradient  dw[tap, o]   = sum over places (b, oh, ow)   of x[tap + place] * g[place, o]
 
 The output channels lie along the vector lanes, so y and g change between channels-first and channels-last on the way,
@@ -24,7 +24,7 @@ from .tiles import LONGEST_TILE, VECTORS, lanes, multiply_block, transpose_block
 
 PLACES = 240  # places in a block, a multiple of every tile height: with 64 channels a block of y is 60 KiB
 DEPTH = 1024  # taps in one go: 1024 rows of 64 weights are 256 KiB, which the second-level cache holds
-_NUMBERS = 24
+_NUMBERS = 25
 PARALLEL_FROM = 400_000  # multiplications
 FORWARD, WEIGHT = 0, 1  # what `_blocks` computes
 
@@ -65,7 +65,7 @@ def _blocks(zero):
         columns, row_stride, column_stride = given[8], given[9], given[10]
         taps, depth, out_channels = given[11], given[12], given[13]
         x = carray(pointer(x_base), (given[14], given[15], given[16], given[17]), kind)
-        other_channels, tap_rows = given[19], carray(pointer(given[22]), (given[23],), np.int64)
+        other_channels, tap_rows, bias = given[19], carray(pointer(given[22]), (given[23],), np.int64), given[24]
         matrices = matrix_base  # every part of WEIGHT sums into its own
         matrices += size * (part * groups * depth * out_channels if job == WEIGHT else 0)
         batch, plane, places_in_image = x.shape[0], height * width, rows * columns
@@ -116,6 +116,10 @@ def _blocks(zero):
                     to = tile.ctypes.data + size * done * out_channels
                     transpose_block(zero, source, places_in_image, to, out_channels, out_channels, run)
                     done += run
+            elif bias:
+                row = carray(pointer(bias + size * out_channel), (out_channels,), kind)
+                for i in range(0, count * out_channels, out_channels):
+                    tile[i : i + out_channels] = row
             for o in range(0, out_channels, panel):
                 n = min(panel, out_channels - o)
                 done = 0
@@ -159,7 +163,7 @@ def _blocks(zero):
                             m,
                             n,
                             min(DEPTH, high - t),
-                            job == WEIGHT or t > low,
+                            job == WEIGHT or t > low or bias != 0,
                         )
                     done += run
             done = 0
@@ -179,11 +183,11 @@ def _blocks(zero):
     return work
 
 
-def _run(job, x, matrix, other, taps, geometry):
+def _run(job, x, matrix, other, taps, geometry, bias=None):
     """`_blocks` on all threads; matrix: (1, G, taps, O), or (parts, G, taps, O) for the sums of a WEIGHT."""
     offsets, tap_rows = taps
     numbers = (job, *geometry, offsets.ctypes.data, *matrix.shape[2:], *x.shape, *other.shape)
-    numbers += (tap_rows.ctypes.data, tap_rows.size)
+    numbers += (tap_rows.ctypes.data, tap_rows.size, 0 if bias is None else bias.ctypes.data)
     work = other.size * matrix.shape[2]  # multiplications
     parts = matrix.shape[0] if job == WEIGHT else None
     run(_blocks(x.dtype), x, matrix, other, numbers, alone=work < PARALLEL_FROM, parts=parts)
@@ -231,9 +235,9 @@ def _taps(rows, columns, channels, height, width):
     return np.concatenate([offsets, np.full(LONGEST_TILE, offsets[0])]).astype(np.int64), np.array(rows, np.int64)
 
 
-def direct(x, weight, y, stride, padding, dilation, groups):
-    """y = x * weight. x: (B, C, H, W), weight: (O, C/groups, KH, KW), y: (B, O, OH, OW), contiguous, of one dtype, none
-    empty; stride, padding, dilation: pairs (rows, columns).
+def direct(x, weight, y, stride, padding, dilation, groups, bias=None):
+    """y = x * weight + bias. x: (B, C, H, W), weight: (O, C/groups, KH, KW), y: (B, O, OH, OW), bias: (O,) or None;
+    contiguous, of one dtype, none empty; stride, padding, dilation: pairs (rows, columns).
     """
     out, channels, *kernel = weight.shape
     padded = [n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)]
@@ -241,7 +245,7 @@ def direct(x, weight, y, stride, padding, dilation, groups):
     matrix = np.empty((groups, kernel[0], channels, kernel[1], out // groups), x.dtype)
     _to_matrix(weight, matrix)
     geometry = (groups, channels, *padded, *padding, *y.shape[2:], *stride)
-    _run(FORWARD, x, matrix.reshape(1, groups, -1, out // groups), y, taps, geometry)
+    _run(FORWARD, x, matrix.reshape(1, groups, -1, out // groups), y, taps, geometry, bias)
 
 
 def direct_weight(x, g, dw, stride, padding, dilation, groups):

@@ -1,7 +1,7 @@
 """Convolution with the columns of an image along the vector lanes, for few channels, groups, and kernels of one
 element: where channels along the lanes would leave lanes empty, or cost transposes. No array changes its order.
 
-    forward          y[o, place]  = sum over taps (c, kh, kw) of weight[o, tap] * x[place + tap]
+    forward          y[o, place]  = bias[o] + sum over taps (c, kh, kw) of weight[o, tap] * x[place + tap]
     weight gradient  dw[o, tap]   = sum over places           of g[o, place] * x[place + tap]
 
 A segment is up to one vector of neighbouring places in a row of y, or of the whole plane for a kernel of one element.
@@ -30,20 +30,21 @@ PARALLEL_FROM = 400_000  # multiplications
 
 
 def _columns_tile(n_rows, n_vectors):
-    """The intrinsic y[r, segment] = sum over j < k of a[r * a_row + j * a_step] * x[segment + taps[j]] for n_rows rows
-    and n_vectors segments. a_row is k and a_step is 1, but a compiler that knows it makes a loop of half the speed.
+    """The intrinsic y[r, segment] = start[r] + sum over j < k of a[r * a_row + j * a_step] * x[segment + taps[j]] for
+    n_rows rows and n_vectors segments. a_row is k and a_step is 1, but a compiler that knows it makes a loop of half
+    the speed.
     """
 
-    def columns_tile(typingctx, zero, a, a_row, a_step, x, taps, k, segments, y, y_row):
+    def columns_tile(typingctx, zero, start, a, a_row, a_step, x, taps, k, segments, y, y_row):
         def codegen(context, builder, signature, arguments):
-            _, a, a_row, a_step, x, taps, k, segments, y, y_row = arguments
+            _, start, a, a_row, a_step, x, taps, k, segments, y, y_row = arguments
             emit = _Emit(builder, signature.args[0])
             entry = [
                 [emit.load_int64(segments, emit.int64(_SEGMENT * v + i)) for i in range(_SEGMENT)]
                 for v in range(n_vectors)
             ]
             masks = [emit.first_lanes(count) for _, _, count in entry]
-            zeros = ir.Constant(emit.vector, [0.0] * emit.lanes)
+            first = [emit.splat(builder.load(emit.at(start, emit.int64(r)))) for r in range(n_rows)]
             before, loop = builder.block, builder.append_basic_block("tap")
             after = builder.append_basic_block("store")
             builder.branch(loop)
@@ -52,7 +53,7 @@ def _columns_tile(n_rows, n_vectors):
             j, total = builder.phi(ir.IntType(64)), {}
             for place in np.ndindex(n_rows, n_vectors):
                 total[place] = builder.phi(emit.vector)
-                total[place].add_incoming(zeros, before)
+                total[place].add_incoming(first[place[0]], before)
             tap, at = emit.load_int64(taps, j), builder.mul(j, a_step)
             vectors = [emit.load(emit.at(x, builder.add(entry[v][0], tap)), masks[v]) for v in range(n_vectors)]
             out = {}
@@ -73,7 +74,7 @@ def _columns_tile(n_rows, n_vectors):
                 emit.store(out[r, v], emit.at(y, offset), masks[v])
             return context.get_dummy_value()
 
-        return types.void(zero, *([types.int64] * 9)), codegen
+        return types.void(zero, *([types.int64] * 10)), codegen
 
     return intrinsic(columns_tile)
 
@@ -174,7 +175,7 @@ def _forward(zero):
     kind, size = type(zero), zero.itemsize
 
     def work(x_base, weight, y_base, numbers, part, parts):
-        n = carray(pointer(numbers), (19,), np.int64)
+        n = carray(pointer(numbers), (20,), np.int64)
         batch, groups, channels, out = n[0], n[1], n[2], n[3]
         height, width, top, left, places = n[4], n[5], n[6], n[7], n[8]
         taps, k, segments, n_segments = n[9], n[10], n[11], n[12]
@@ -191,17 +192,19 @@ def _forward(zero):
                     _border(zero, x, top, left, stride, pitch, padded)
                 base = padded.ctypes.data
             y = y_base + size * image * out * places
-            a = weight + size * (image % groups) * out * k
+            a, bias = weight + size * (image % groups) * out * k, n[19] + size * (image % groups) * out
             blocks, whole = (n_segments + _SHARE - 1) // _SHARE, out // TALL[0] * TALL[0]
             first, last = blocks * share // shares * _SHARE, min(n_segments, blocks * (share + 1) // shares * _SHARE)
             for s in range(first, last, TALL[1]):
                 for o in range(0, whole, TALL[0]):
                     at, to = a + size * o * k, y + size * o * places
-                    _tall(zero, at, a_row, a_step, base, taps, k, segments + 8 * _SEGMENT * s, to, places)
+                    row = segments + 8 * _SEGMENT * s
+                    _tall(zero, bias + size * o, at, a_row, a_step, base, taps, k, row, to, places)
             for s in range(first, last, WIDE[1]):
                 for o in range(whole, out):
                     at, to = a + size * o * k, y + size * o * places
-                    _wide(zero, at, a_row, a_step, base, taps, k, segments + 8 * _SEGMENT * s, to, places)
+                    row = segments + 8 * _SEGMENT * s
+                    _wide(zero, bias + size * o, at, a_row, a_step, base, taps, k, row, to, places)
 
     return work
 
@@ -310,13 +313,15 @@ def fits(kernel, stride, padding, grid, channels, out, groups, dtype, *, gradien
     return channels * kernel[0] * kernel[1] <= most and stride[1] <= 2 and filled >= 0.75 * other
 
 
-def across(x, weight, y, stride, padding, dilation, groups):
-    """y = x * weight. x: (B, C, H, W), weight: (O, C/groups, KH, KW), y: (B, O, OH, OW), contiguous, of one dtype, none
-    empty.
+def across(x, weight, y, stride, padding, dilation, groups, bias=None):
+    """y = x * weight + bias. x: (B, C, H, W), weight: (O, C/groups, KH, KW), y: (B, O, OH, OW), bias: (O,) or None;
+    contiguous, of one dtype, none empty.
     """
+    bias = np.zeros(y.shape[1], x.dtype) if bias is None else bias
     numbers, tables = _numbers(x, y.shape, weight.shape[2:], stride, padding, dilation, groups)
     shares = max(1, min(4 * get_num_threads() // (x.shape[0] * groups), -(-numbers[12] // _SHARE)))
-    run(_forward(x.dtype), x, weight, y, (*numbers, shares, numbers[10], 1), alone=y.size * numbers[10] < PARALLEL_FROM)
+    numbers += shares, numbers[10], 1, bias.ctypes.data
+    run(_forward(x.dtype), x, weight, y, numbers, alone=y.size * numbers[10] < PARALLEL_FROM)
     del tables  # alive until here: only their addresses were used
 
 

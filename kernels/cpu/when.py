@@ -56,11 +56,12 @@ matmul_when.smallest = linear_when.smallest = 512  # of both: then the work is l
 _CONVOLUTION_FROM = 20_000  # multiplications
 
 
-def convolution_when(x, weight, *, stride, padding, dilation, groups):
+def convolution_when(x, weight, bias=None, *, stride, padding, dilation, groups):
     """Refused: tiny images, several types. Any stride, padding, dilation and groups are taken."""
     return (
         3 <= x.ndim <= 5
         and x.dtype == weight.dtype
+        and (bias is None or bias.dtype == x.dtype)
         and x.dtype in FLOATS
         and x.size * weight.shape[0] > _CONVOLUTION_FROM
     )

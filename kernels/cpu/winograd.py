@@ -134,16 +134,18 @@ def _weight_gradients(v, u):
 
 
 # ---- both axes -------------------------------------------------------------------------------------------------------
-def _on_tiles(line, length):
+def _on_tiles(line, length, *, shifted=False):
     """The intrinsic that applies `line` along both axes of a tile of length x length vectors: element (r, c) is read
-    from source[r * row + c * column : ... + lanes], and written likewise; addresses, steps in numbers.
+    from source[r * row + c * column : ... + lanes], and written likewise; addresses, steps in numbers. `shifted`: the
+    vector shift[: lanes] is added to each of the results.
     """
 
-    def transform(typingctx, zero, source, row, column, target, target_row, target_column):
+    def transform(typingctx, zero, source, row, column, target, target_row, target_column, shift):
         def codegen(context, builder, signature, arguments):
-            _, source, row, column, target, target_row, target_column = arguments
+            _, source, row, column, target, target_row, target_column, shift = arguments
             emit = _Emit(builder, signature.args[0])
             algebra = _Algebra(emit)
+            addend = emit.load(emit.at(shift, emit.int64(0))) if shifted else None
 
             def at(base, row, column, r, c):
                 offsets = builder.mul(emit.int64(r), row), builder.mul(emit.int64(c), column)
@@ -154,15 +156,17 @@ def _on_tiles(line, length):
             ]
             for r in range(len(columns[0])):
                 for c, value in enumerate(line(algebra, [done[r] for done in columns])):
+                    value = algebra.add(value, addend) if shifted else value
                     emit.store(value, at(target, target_row, target_column, r, c))
             return context.get_dummy_value()
 
-        return types.void(zero, *([types.int64] * 6)), codegen
+        return types.void(zero, *([types.int64] * 7)), codegen
 
     return intrinsic(transform)
 
 
-_input_tile, _output_tile, _gradient_tile = _on_tiles(_inputs, 6), _on_tiles(_outputs, 6), _on_tiles(_gradients, 4)
+_input_tile, _gradient_tile = _on_tiles(_inputs, 6), _on_tiles(_gradients, 4)
+_output_tile = _on_tiles(_outputs, 6, shifted=True)
 _weight_tile, _weight_gradient_tile = _on_tiles(_weights, 3), _on_tiles(_weight_gradients, 6)
 
 
@@ -216,7 +220,7 @@ def _transform_inputs(zero, x_base, shape, padding, first, held, strip, wide, ta
                 for lane in range(0, wide, lanes(zero)):
                     at = strip.ctypes.data + size * ((4 * r * columns + 4 * c) * wide + lane)
                     to = target + size * (tile * wide + lane)
-                    _input_tile(zero, at, columns * wide, wide, to, 6 * plane, plane)
+                    _input_tile(zero, at, columns * wide, wide, to, 6 * plane, plane, 0)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -245,11 +249,12 @@ def _multiply_planes(zero, a, a_plane, rows, steps, b, b_plane, c, c_plane, n, m
 
 @compiled
 def _forward(zero):
-    """y = x * weights. x: (B, C, H, W), weights: (36, C, wide_out), y: (B, O, OH, OW); see `_numbers`."""
+    """y = x * weights + bias. x: (B, C, H, W), weights: (36, C, wide_out), y: (B, O, OH, OW); see `_numbers`, then the
+    address of the bias (wide_out,)."""
     kind, size = type(zero), zero.itemsize
 
     def work(x_base, weights, y_base, numbers, part, parts):
-        n = carray(pointer(numbers), (21,), np.int64)
+        n = carray(pointer(numbers), (22,), np.int64)
         shape, made, padding = (n[0], n[1], n[2], n[3]), (n[4], n[5], n[6]), (n[7], n[8])
         units, boxes, tiles, wide, wide_out = (n[9], n[10], n[11]), (n[12], n[13], n[14]), (n[15], n[16]), n[17], n[18]
         spoiled = carray(pointer(n[19]), (1,), np.int64)
@@ -281,12 +286,11 @@ def _forward(zero):
                         to = places.ctypes.data + size * (4 * r * width + 4 * c) * wide_out
                         for lane in range(0, wide_out, lanes(zero)):
                             at = products.ctypes.data + size * (tile * wide_out + lane)
-                            if inner:
-                                step = width * wide_out
-                                _output_tile(zero, at, 6 * plane_out, plane_out, to + size * lane, step, wide_out)
-                            else:
-                                step = 4 * wide_out
-                                _output_tile(zero, at, 6 * plane_out, plane_out, edge + size * lane, step, wide_out)
+                            row, goal = (width, to) if inner else (4, edge)
+                            _output_tile(
+                                zero, at, 6 * plane_out, plane_out, goal + size * lane, row * wide_out, wide_out,
+                                n[21] + size * lane,
+                            )  # fmt: skip
                         if not inner:
                             for y in range(min(4, height - 4 * r)):
                                 run = min(4, width - 4 * c) * wide_out
@@ -348,7 +352,7 @@ def _weight(zero):
                             for lane in range(0, wide_out, lanes(zero)):
                                 at = to + size * ((4 * r * across + 4 * c) * wide_out + lane)
                                 goal = gradients.ctypes.data + size * (tile * wide_out + lane)
-                                _gradient_tile(zero, at, across * wide_out, wide_out, goal, 6 * plane_out, plane_out)
+                                _gradient_tile(zero, at, across * wide_out, wide_out, goal, 6 * plane_out, plane_out, 0)
                 _multiply_planes(
                     zero, inputs.ctypes.data, plane, rows.ctypes.data, steps.ctypes.data, gradients.ctypes.data,
                     plane_out, sums + size * share * PLANES * shape[1] * wide_out, shape[1] * wide_out, wide_out,
@@ -380,7 +384,7 @@ def _transform_weights(zero):
             for lane in range(0, wide, lanes(zero)):
                 to = result + size * (i * wide + lane)
                 source = at + size * (first * wide + lane)
-                _weight_tile(zero, source, 3 * step * wide, step * wide, to, 6 * plane, plane)
+                _weight_tile(zero, source, 3 * step * wide, step * wide, to, 6 * plane, plane, 0)
         line[0] = zero  # alive until here: only its address was used
 
     return work
@@ -408,7 +412,7 @@ def _weights_from(zero):
                         total[e, o] += sums[s, e, c, o]
             for lane in range(0, wide, lanes(zero)):
                 source = total.ctypes.data + size * lane
-                _weight_gradient_tile(zero, source, 6 * wide, wide, at + size * lane, 3 * wide, wide)
+                _weight_gradient_tile(zero, source, 6 * wide, wide, at + size * lane, 3 * wide, wide, 0)
             for value in line:
                 bad |= not (abs(value) < np.inf)
             transpose_block(zero, at, wide, dw_base + size * c * 9, channels * 9, 9, out)
@@ -447,17 +451,22 @@ def pays(x, channels, out, grid, places):
     return x.shape[0] * ours > _WORTHWHILE and 1.2 * ours < 9 * math.prod(places) * channels * across_out
 
 
-def filtered(x, weight, y, padding, *, turned=False):
-    """y = x * weight, stride 1, or `turned`: the input gradient, y for dx and x for g; false if y is not all finite.
+def filtered(x, weight, y, padding, bias=None, *, turned=False):
+    """y = x * weight + bias, stride 1, or `turned`: the input gradient, y for dx and x for g; false if y is not all
+    finite.
 
-    x: (B, C, H, W), weight: (O, C, 3, 3), turned (C, O, 3, 3), y: (B, O, OH, OW); contiguous, of one dtype.
+    x: (B, C, H, W), weight: (O, C, 3, 3), turned (C, O, 3, 3), y: (B, O, OH, OW), bias: (O,); contiguous, of one dtype.
     padding: zeros above and left of x; OH, OW say how many follow below and right.
     """
     wide, spoiled = whole_vectors(y.shape[1], x.dtype), np.zeros(1, np.int64)
     weights = np.empty((PLANES, x.shape[1], wide), x.dtype)
     numbers = (*weight.shape[:2], turned, wide)
     run(_transform_weights(x.dtype), weight, weights, weights, numbers, alone=weights.size < _PARALLEL_FROM)
-    run(_forward(x.dtype), x, weights, y, _numbers(x.shape, y.shape, padding, x.dtype, spoiled.ctypes.data))
+    shift = np.zeros(wide, x.dtype)
+    if bias is not None:
+        shift[: bias.size] = bias
+    geometry = _numbers(x.shape, y.shape, padding, x.dtype, spoiled.ctypes.data)
+    run(_forward(x.dtype), x, weights, y, (*geometry, shift.ctypes.data))
     return not spoiled[0]
 
 

@@ -6,14 +6,29 @@
 [[0, 1], [0]]
 """
 
+from .augment import ColorJitter as ColorJitter
 from .augment import Compose as Compose
+from .augment import CutMix as CutMix
+from .augment import Cutout as Cutout
+from .augment import GaussianNoise as GaussianNoise
+from .augment import Mixup as Mixup
+from .augment import Normalize as Normalize
 from .augment import RandomAffine as RandomAffine
+from .augment import RandomApply as RandomApply
 from .augment import RandomCrop as RandomCrop
+from .augment import RandomErasing as RandomErasing
 from .augment import RandomHorizontalFlip as RandomHorizontalFlip
+from .augment import RandomResizedCrop as RandomResizedCrop
+from .augment import RandomRotation as RandomRotation
+from .augment import RandomVerticalFlip as RandomVerticalFlip
 from .dataset import ArrayDataset as ArrayDataset
+from .dataset import ChainDataset as ChainDataset
+from .dataset import ConcatDataset as ConcatDataset
 from .dataset import Dataset as Dataset
+from .dataset import IterableDataset as IterableDataset
 from .dataset import Subset as Subset
 from .dataset import TensorDataset as TensorDataset
+from .dataset import k_fold as k_fold
 from .dataset import random_split as random_split
 from .images import Images as Images
 from .images import cifar10 as cifar10

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import count, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -12,18 +15,30 @@ from ..creation import asarray
 from ..errors import ArgumentError
 from ..random import Generator, default_generator
 from ..tensor import Tensor
-from .dataset import Dataset
+from .dataset import Dataset, IterableDataset
+from .workers import Workers, on_host, rebuilt
 
 
 class DataLoader:
     """Iterate over a data set in batches of tensors, each sample once per pass.
 
     shuffle: in a new random order on every pass. drop_last: leave out the last batch if it is not full. sampler: the
-    indices of a pass, in order, or what draws them (see samplers.py). collate_fn: makes a batch of a list of samples.
-    transform: called as ``transform(inputs, generator)`` with the first array of each batch (on the host, batch axis
-    first), for random changes to images. generator, or seed for a new one: what a pass draws its order and its seed
-    from; else the shared one. Each batch has a generator of its own, seeded by the pass and its place, so that what a
-    batch becomes does not depend on who made the others, or when.
+    indices of a pass, in order, or what draws them (see samplers.py). batch_sampler: the indices of each batch, or what
+    draws them, instead of all these. batch_size None: the samples are batches already. collate_fn: makes a batch of a
+    list of samples. transform: called as ``transform(inputs, generator)`` with the first array of each batch (on the
+    host, batch axis first), for random changes to images; batch_transform: as ``batch_transform(arrays, generator)``
+    with all of them (Mixup). generator, or seed for a new one: what a pass draws its order and its seed from; else the
+    shared one. Each batch has a generator of its own, seeded by the pass and its place, so that what a batch becomes
+    does not depend on who made the others, or when.
+
+    num_workers: how many make batches ahead, `prefetch_factor` each; the batches are the same, in the same order. They
+    are threads, which share the data and cost nothing to start (NumPy lets them run beside each other); or processes,
+    for samples made by Python code. Processes get their own seed for each batch for what a data set draws from the
+    shared generators (minigrad's, NumPy's, Python's); from threads such a data set draws in no fixed order.
+    worker_init_fn: called with the worker's number when it starts. timeout: seconds to wait for a batch, then a
+    DataError; 0: no limit. persistent_workers: keep them from pass to pass. multiprocessing_context: "fork" (Linux's
+    default), "spawn" or "forkserver". pin_memory: page-locked memory is CuPy's to manage; on the host it means nothing.
+    A stream (IterableDataset) is read by one worker, whatever their number, so that nothing is read twice.
 
     ``state_dict()`` says where the pass in progress stands; a loader that loads it goes on with the next batch.
 
@@ -35,52 +50,117 @@ class DataLoader:
     def __init__(
         self,
         dataset: Dataset | Sequence,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
         shuffle: bool = False,
         *,
         drop_last: bool = False,
         sampler: Iterable[int] | Callable[[Generator], np.ndarray] | None = None,
+        batch_sampler: Iterable[Sequence[int]] | Callable[[Generator], Iterable[Sequence[int]]] | None = None,
         collate_fn: Callable[[list], Any] | None = None,
         transform: Callable[[np.ndarray, Generator], np.ndarray] | None = None,
+        batch_transform: Callable[[Any, Generator], Any] | None = None,
         generator: Generator | None = None,
         seed: int | None = None,
+        num_workers: int = 0,
+        workers: str = "thread",
+        prefetch_factor: int = 2,
+        persistent_workers: bool = False,
+        worker_init_fn: Callable[[int], None] | None = None,
+        timeout: float = 0.0,
+        multiprocessing_context: str | None = None,
+        pin_memory: bool = False,
     ):
-        if not hasattr(batch_size, "__index__") or batch_size < 1:
+        if batch_size is not None and (not hasattr(batch_size, "__index__") or batch_size < 1):
             raise ArgumentError(f"DataLoader: batch_size must be a positive integer: got {batch_size!r}.")
+        if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
+            raise ArgumentError(
+                "DataLoader: batch_sampler sets the batches: leave out batch_size, shuffle, sampler and drop_last."
+            )
+        if batch_size is None and drop_last:
+            raise ArgumentError("DataLoader: without a batch_size there is no last batch to drop.")
+        if num_workers < 0 or prefetch_factor < 1 or timeout < 0 or workers not in ("thread", "process"):
+            raise ArgumentError(
+                'DataLoader: needs num_workers >= 0, prefetch_factor >= 1, timeout >= 0, workers "thread" or '
+                f'"process": got {num_workers}, {prefetch_factor}, {timeout}, {workers!r}.'
+            )
+        self.stream = isinstance(dataset, IterableDataset)
+        if self.stream and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ArgumentError("DataLoader: a stream has the order it has: no shuffle, sampler or batch_sampler.")
         if shuffle and sampler is not None:
             raise ArgumentError("DataLoader: a sampler already sets the order: pass shuffle=True or sampler, not both.")
         if generator is not None and seed is not None:
             raise ArgumentError("DataLoader: pass generator or seed, not both.")
-        if len(dataset) == 0:
+        if not self.stream and len(dataset) == 0:
             raise ArgumentError(
                 "DataLoader: the data set is empty. Check the path, the split or the filter it came from."
             )
-        if drop_last and sampler is None and len(dataset) < batch_size:
+        if drop_last and not self.stream and sampler is None and len(dataset) < (batch_size or 1):
             raise ArgumentError(
                 f"DataLoader: drop_last leaves no batch: {len(dataset)} samples, batch_size {batch_size}. "
                 "Use a smaller batch_size."
             )
-        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, int(batch_size), shuffle, drop_last
-        self.sampler, self.collate_fn, self.transform = sampler, collate_fn, transform
+        self.dataset, self.shuffle, self.drop_last = dataset, shuffle, drop_last
+        self.batch_size = int(batch_size) if batch_size is not None and batch_sampler is None else None
+        self.sampler, self.batch_sampler = sampler, batch_sampler
+        self.collate_fn, self.transform, self.batch_transform = collate_fn, transform, batch_transform
         self.generator = generator or (default_generator if seed is None else Generator(seed))
+        self.num_workers, self.workers, self.prefetch_factor = num_workers, workers, prefetch_factor
+        self.persistent_workers, self.worker_init_fn, self.timeout = persistent_workers, worker_init_fn, timeout
+        self.multiprocessing_context, self.pin_memory = multiprocessing_context, pin_memory
+        self._kept: Workers | None = None  # persistent ones
         self.start: dict[str, Any] | None = None  # the generator's state before the pass in progress
         self.done = 0  # batches of it that were given out
         self.loaded = False  # from a checkpoint: the next pass is the rest of this one
 
     def __len__(self) -> int:
         """The number of batches in a pass."""
-        n = len(self.dataset) if self.sampler is None else len(self.sampler)  # type: ignore[arg-type]
-        return n // self.batch_size if self.drop_last else math.ceil(n / self.batch_size)
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)  # type: ignore[arg-type]
+        n, size = len(self.dataset if self.sampler is None else self.sampler), self.batch_size or 1  # type: ignore[arg-type]
+        return n // size if self.drop_last else math.ceil(n / size)
 
     def __iter__(self) -> Iterator[Any]:
         seed, batches = self._plan()
-        for number in range(self.done, len(batches)):
-            batch = self.batch(batches[number], Generator(seed + number))
-            self.done = number + 1
-            yield batch
+        tasks = zip(count(self.done), repeat(seed), islice(batches, self.done, None))
+        pool = self._pool()
+        results: Iterator[Any] = map(self._maker(), tasks) if pool is None else pool.results(tasks)
+        try:
+            for self.done, batch in enumerate(results, self.done + 1):  # noqa: B020  state_dict tells it
+                if batch is Mark.END:
+                    break
+                yield _as_tensors(batch)
+        finally:
+            if pool is not None:
+                results.close()  # type: ignore[attr-defined]
+                if pool is not self._kept:
+                    pool.close()
         self.start, self.done = None, 0
 
-    def _plan(self) -> tuple[int, list[np.ndarray]]:
+    def _maker(self) -> _Maker:
+        return _Maker(
+            self.dataset, self.batch_size, self.drop_last, self.collate_fn, self.transform, self.batch_transform
+        )
+
+    def _pool(self) -> Workers | None:
+        """The workers of a pass: none, new ones, or those of the last pass."""
+        if not self.num_workers or self._kept is not None:
+            return self._kept
+        n = 1 if self.stream else self.num_workers
+        pool = Workers(
+            self._maker(),
+            n,
+            ahead=n * self.prefetch_factor,
+            processes=self.workers == "process",
+            start_method=self.multiprocessing_context,
+            timeout=self.timeout,
+            begin=self.worker_init_fn,
+        )
+        if self.persistent_workers:
+            self._kept = pool
+            weakref.finalize(self, pool.close)
+        return pool
+
+    def _plan(self) -> tuple[int, Iterable[Any]]:
         """The seed of a pass and the indices of its batches: of a new one, or again of the one that was loaded."""
         generator = self.generator
         if self.start is None or not self.loaded:
@@ -93,7 +173,16 @@ class DataLoader:
             else:
                 generator.set_state(self.start)
         self.loaded = False
-        seed = 0 if self.transform is None else int(generator.numpy("integers", 2**62))
+        drawing = generator
+        if self.transform is None and self.batch_transform is None:  # the seed is for worker processes at most
+            drawing = Generator(0)
+            drawing.set_state(self.start)
+        seed = int(drawing.numpy("integers", 2**62))
+        if self.stream:
+            return seed, repeat(None)
+        if self.batch_sampler is not None:
+            chosen = self.batch_sampler(generator) if callable(self.batch_sampler) else self.batch_sampler
+            return seed, [np.asarray(batch, np.int64) for batch in chosen]
         if callable(self.sampler):
             order = np.asarray(self.sampler(generator))
         elif self.sampler is not None:
@@ -103,6 +192,8 @@ class DataLoader:
         else:
             order = np.arange(len(self.dataset))
         size = self.batch_size
+        if size is None:
+            return seed, order
         batches = [order[i : i + size] for i in range(0, len(order), size)]
         return seed, batches[:-1] if self.drop_last and batches and len(batches[-1]) < size else batches
 
@@ -116,18 +207,62 @@ class DataLoader:
         if self.generator is not default_generator:
             self.generator.set_state(state["generator"])
 
-    def batch(self, indices: np.ndarray, generator: Generator) -> Any:
+
+class Mark(Enum):
+    """What stands in the place of a batch."""
+
+    END = "the stream has ended"
+
+
+class _Maker:
+    """Makes a batch of arrays for each task (number, seed, indices); what a worker needs of a loader, and no more."""
+
+    def __init__(
+        self, dataset: Any, batch_size: int | None, drop_last: bool, collate: Any, transform: Any, batch_transform: Any
+    ):
+        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        self.collate, self.transform, self.batch_transform = collate, transform, batch_transform
+        self.stream, self.at = iter(()), -1  # the rest of the stream that is being read, and its next batch
+
+    def __call__(self, task: tuple[int, int, Any]) -> Any:
+        number, _, indices = task
+        generator = Generator(self.seed(task))
+        return self._next(number, generator) if indices is None else self.batch(indices, generator)
+
+    def seed(self, task: tuple[int, int, Any]) -> int:
+        number, seed, _ = task
+        return seed + number
+
+    def batch(self, indices: Any, generator: Generator) -> Any:
         """The samples of these indices, together: in one go where the data set can, else one by one and collated."""
+        if np.ndim(indices) == 0:  # the sample is a batch
+            sample = self.dataset[int(indices)]
+            return self._changed(sample if self.collate is None else self.collate(sample), generator)
         fetch = getattr(self.dataset, "batch", None)
-        arrays = fetch(indices) if fetch is not None and self.collate_fn is None else None
+        arrays = fetch(indices) if fetch is not None and self.collate is None else None
         if arrays is None:
-            collate = self.collate_fn or default_collate
-            arrays = collate([self.dataset[int(i)] for i in indices])
+            arrays = (self.collate or default_collate)([self.dataset[int(i)] for i in indices])
+        return self._changed(arrays, generator)
+
+    def _next(self, number: int, generator: Generator) -> Any:
+        """Batch `number` of the stream: the next one, or after a new start and as many others."""
+        size = self.batch_size or 1
+        if number != self.at:
+            self.stream, self.at = islice(iter(self.dataset), number * size, None), number
+        samples = list(islice(self.stream, size))
+        if not samples or (self.drop_last and len(samples) < size):
+            self.at = -1
+            return Mark.END
+        self.at += 1
+        if self.batch_size is None:
+            return self._changed(samples[0] if self.collate is None else self.collate(samples[0]), generator)
+        return self._changed((self.collate or default_collate)(samples), generator)
+
+    def _changed(self, arrays: Any, generator: Generator) -> Any:
         if self.transform is not None:
             first, *rest = arrays
-            first = first.numpy() if isinstance(first, Tensor) else first
-            arrays = (self.transform(first, generator), *rest)
-        return _as_tensors(arrays)
+            arrays = (self.transform(on_host(first), generator), *rest)
+        return arrays if self.batch_transform is None else self.batch_transform(on_host(arrays), generator)
 
 
 def default_collate(samples: list) -> Any:
@@ -140,7 +275,8 @@ def default_collate(samples: list) -> Any:
             raise ArgumentError(
                 f"DataLoader: samples have different numbers of parts: {sorted({len(s) for s in samples})}."
             )
-        return tuple(default_collate(list(part)) for part in zip(*samples))
+        parts = [default_collate(list(part)) for part in zip(*samples)]
+        return rebuilt(first, parts) if hasattr(first, "_fields") else tuple(parts)
     if isinstance(first, Tensor):
         return _stacked([s.numpy() for s in samples])
     if isinstance(first, (np.ndarray, np.generic)):
@@ -159,8 +295,8 @@ def _stacked(arrays: list) -> np.ndarray:
 
 
 def _as_tensors(batch: Any) -> Any:
-    if isinstance(batch, tuple):
-        return tuple(_as_tensors(part) for part in batch)
+    if isinstance(batch, (tuple, list)):
+        return rebuilt(batch, [_as_tensors(part) for part in batch])
     if isinstance(batch, dict):
         return {key: _as_tensors(part) for key, part in batch.items()}
     return asarray(batch) if isinstance(batch, (np.ndarray, np.generic)) else batch

@@ -32,7 +32,7 @@ def linear(g: Graph, e: Any) -> str:
 @converts("convolution")
 def convolution(g: Graph, e: Any) -> str:
     options = {"strides": e.stride, "dilations": e.dilation, "group": e.groups, "pads": (*e.padding, *e.padding)}
-    return g.node("Conv", g.name(e.x, e.y.dtype), g.name(e.weight, e.y.dtype), **options)
+    return g.node("Conv", *(g.name(v, e.y.dtype) for v in e.inputs if v is not None), **options)
 
 
 @converts("convolution_input")

@@ -3,8 +3,10 @@
 from . import activation as activation
 from . import ctc as ctc
 from . import cumulative as cumulative
+from . import decompositions as decompositions
 from . import einsum as einsum
 from . import elementwise as elementwise
+from . import fft as fft
 from . import indexing as indexing
 from . import linalg as linalg
 from . import nn as nn

@@ -89,5 +89,5 @@ def argcummax(xp, x, *, axis=-1, largest=True):
         return xp.zeros((), np.int64)
     extreme = (xp.maximum if largest else xp.minimum).accumulate(x, axis=axis)
     places = xp.arange(x.shape[axis]).reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
-    attained = (x == extreme) | (x != x)  # noqa: PLR0124  NaN != NaN
+    attained = (x == extreme) | (x != x)
     return xp.maximum.accumulate(xp.where(attained, places, 0), axis=axis)

@@ -52,9 +52,9 @@ def _labels(equation, term, ndim):
 def lengths(equation, shapes):
     """The length of each label."""
     inputs, _ = parsed(equation, tuple(map(len, shapes)))
-    sizes = {}
+    sizes: dict = {}
     for labels, shape in zip(inputs, shapes):
-        own = {}
+        own: dict = {}
         for label, n in zip(labels, shape):
             if own.setdefault(label, n) != n:
                 raise ShapeError(f"einsum: a diagonal needs equal lengths: {label!r} is {own[label]} and {n}.")
@@ -120,8 +120,8 @@ def einsum(F, *operands, equation, optimize="greedy"):
         a, b = (terms[i] for i in pair)
         terms = [t for i, t in enumerate(terms) if i not in pair]
         kept = {*output, *(n for _, labels in terms for n in labels)}
-        terms.append(product(F, summed(F, *a, kept | set(b[1])), summed(F, *b, kept | set(a[1])), kept))
-    x, labels = summed(F, *terms[0], set(output))
+        terms.append(product(F, summed(F, a[0], a[1], kept | set(b[1])), summed(F, b[0], b[1], kept | set(a[1])), kept))
+    x, labels = summed(F, terms[0][0], terms[0][1], set(output))
     y = F.permute_dims(x, axes=tuple(labels.index(n) for n in output)) if labels != output else x
     return y if y.dtype == dtype else F.astype(y, dtype=dtype)  # a sum of int32 is int64
 

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 
 from ..errors import IndexRangeError, ShapeError
-from ..primitive import PRIMITIVES, Spec, axes_of, case, ints, primitive
+from ..primitive import PRIMITIVES, Spec, axes_of, case, ints, primitive, result_dtype
 
 
 class Place:
@@ -112,6 +112,29 @@ def add_rows(xp, y, index, v):
 @scatter.rule("v")
 def _(F, g, arrays, key):
     return F.getitem(g, *arrays, key=key)
+
+
+@primitive(
+    checked=True,
+    shape=lambda op, x, v, index, *, largest: Spec(tuple(x.shape), result_dtype("same", x, v)),
+    public=False,
+    kind="same",
+    samples=(case((3,), (5,), ints((5,), 3), largest=True), case((4,), (3,), ints((3,), 4), largest=False)),
+)
+def group_extreme(xp, x, v, index, *, largest):
+    """y[i] = the largest (or smallest) of x[i] and all v[j] with index[j] = i. x: (N,), v and index: (M,), index from 0
+    to N - 1. Those of a group that attain it share its gradient equally."""
+    y = x.astype(xp.result_type(x.dtype, v.dtype))  # a copy
+    (xp.maximum if largest else xp.minimum).at(y, index, v)
+    return y
+
+
+@group_extreme.rule("x", "v")
+def _(F, g, x, v, y, index):
+    mine, theirs = F.equal(x, y), F.equal(v, y[index])
+    count = F.scatter(F.astype(theirs, dtype=g.dtype), index, key=(PLACE,), shape=tuple(x.shape))
+    share = g / F.maximum(count + F.astype(mine, dtype=g.dtype), 1)
+    return F.where(mine, share, 0), F.where(theirs, share[index], 0)
 
 
 @primitive(

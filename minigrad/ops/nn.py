@@ -532,7 +532,7 @@ def conv_out(n, k, stride, padding, dilation):
     return (n + 2 * padding - dilation * (k - 1) - 1) // stride + 1
 
 
-def _conv_shape(op, x, weight, *, stride, padding, dilation, groups):
+def _conv_shape(op, x, weight, bias=None, *, stride, padding, dilation, groups):
     n = len(weight.shape) - 2
     names = "(B, C, " + ", ".join("DHW"[3 - n :]) + ")" if 1 <= n <= 3 else "(B, C, ...)"
     if len(x.shape) != n + 2:
@@ -556,7 +556,10 @@ def _conv_shape(op, x, weight, *, stride, padding, dilation, groups):
             f"{op}: the kernel must fit: kernel {tuple(weight.shape[2:])} with dilation {tuple(dilation)} on x "
             f"{tuple(x.shape)} with padding {tuple(padding)}. Pad more, or use a smaller kernel."
         )
-    return Spec((x.shape[0], weight.shape[0], *outs), result_dtype("same", x, weight))
+    if bias is not None and tuple(bias.shape) != tuple(weight.shape[:1]):
+        raise ShapeError(f"{op}: bias must be (output channels,) = ({weight.shape[0]},): got {tuple(bias.shape)}.")
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    return Spec((x.shape[0], weight.shape[0], *outs), result_dtype("same", *arrays))
 
 
 def _conv_windows(xp, x, size, stride, padding, dilation, groups):
@@ -590,21 +593,22 @@ UNEVEN = {"stride": (2, 1), "padding": (0, 1), "dilation": (1, 2), "groups": 2}
 @primitive(
     shape=_conv_shape,
     samples=(
-        case((2, 3, 4, 5), (4, 3, 3, 3), **SAME),
+        case((2, 3, 4, 5), (4, 3, 3, 3), (4,), **SAME),
         case((1, 4, 5, 6), (2, 2, 2, 3), **UNEVEN),
         case((2, 2, 7), (3, 2, 3), stride=(2,), padding=(1,), dilation=(1,), groups=1),
         case((1, 2, 3, 3, 3), (2, 2, 2, 2, 2), stride=(1, 1, 1), padding=(0, 0, 0), dilation=(1, 1, 1), groups=1),
     ),
     complex_ok=True,
 )
-def convolution(xp, x, weight, *, stride, padding, dilation, groups):
-    """y[b, o, i, j] = sum over c, k, l of w[o, c, k, l] x[b, c, i stride + k dilation - padding, ...]
-    (cross-correlation). x: (B, C, H, W), weight: (O, C/groups, KH, KW); y: (B, O, OH, OW). One tuple entry per
-    spatial axis."""
+def convolution(xp, x, weight, bias=None, *, stride, padding, dilation, groups):
+    """y[b, o, i, j] = bias[o] + sum over c, k, l of w[o, c, k, l] x[b, c, i stride + k dilation - padding, ...]
+    (cross-correlation). x: (B, C, H, W), weight: (O, C/groups, KH, KW), bias: (O,) or None; y: (B, O, OH, OW). One
+    tuple entry per spatial axis."""
     cols, outs = _conv_windows(xp, x, weight.shape[2:], stride, padding, dilation, groups)
     w = weight.reshape((groups, weight.shape[0] // groups, _size(weight.shape[1:])))  # (G, O/G, C/G * KH * KW)
     y = xp.matmul(cols, xp.swapaxes(w, 1, 2))  # (B, G, OH * OW, O/G)
-    return xp.ascontiguousarray(xp.swapaxes(y, 2, 3)).reshape((x.shape[0], weight.shape[0], *outs))
+    y = xp.ascontiguousarray(xp.swapaxes(y, 2, 3)).reshape((x.shape[0], weight.shape[0], *outs))
+    return y if bias is None else y + bias.reshape((-1, *[1] * len(outs)))
 
 
 @convolution.rule("x")
@@ -619,6 +623,11 @@ def _(F, g, x, shapes, stride, padding, dilation, groups):
     return F.convolution_weight(
         x, g, size=shapes.weight[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
     )
+
+
+@convolution.rule("bias")
+def _(F, g):
+    return F.sum(g, axis=(0, *range(2, len(g.shape))))
 
 
 @primitive(

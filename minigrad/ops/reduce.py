@@ -94,6 +94,10 @@ def prod(F, x, *, axis=None, keepdims=False):
     return F.reshape(x, shape=shape)
 
 
+for reduction in (sum, mean, var, std, prod):
+    reduction.casts = True
+
+
 def nonempty(op, x, *, axis=None, keepdims=False):
     """As `reduced`, where nothing has no result."""
     spec = reduced(op, x, axis=axis, keepdims=keepdims)
@@ -191,7 +195,13 @@ def count_nonzero(xp, x, *, axis=None, keepdims=False):
     return xp.count_nonzero(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(checked=True, shape=same_as("x"), samples=(case((3, 4), axis=0), case((5,), axis=-1)), complex_ok=True)
+@primitive(
+    checked=True,
+    shape=same_as("x"),
+    public=False,
+    samples=(case((3, 4), axis=0), case((5,), axis=-1)),
+    complex_ok=True,
+)
 def cumsum(xp, x, *, axis=-1):
     """y[i] = x[0] + ... + x[i] along `axis`. x: any shape; y the same."""
     return xp.reshape(xp.cumsum(x, axis=axis), x.shape)

@@ -31,6 +31,7 @@ def _reshaped(op, x, *, shape):
 
 
 @primitive(
+    public=False,
     shape=_reshaped,
     view=True,
     samples=(case((3, 4), shape=(2, 6)), case((3, 4), shape=(-1,)), case((), shape=(1, 1))),
@@ -199,6 +200,7 @@ def _concatenated(op, *xs, axis=0):
 
 
 @primitive(
+    public=False,
     shape=_concatenated,
     kind="same",
     samples=(case((2, 3), (4, 3)), case((2, 3), (2, 1), (2, 0), axis=-1)),
@@ -229,6 +231,7 @@ def _stacked(op, *xs, axis=0):
 
 
 @primitive(
+    public=False,
     shape=_stacked,
     kind="same",
     samples=(case((2, 3), (2, 3)), case((2,), (2,), (2,), axis=-1), case((), ())),
@@ -320,6 +323,7 @@ def _(F, g, axis):
 
 
 @primitive(
+    public=False,
     shape=same_as("x"),
     samples=(case((3, 4), shift=2, axis=1), case((5,), shift=-1), case((3, 4), shift=(1, 2), axis=(0, 1))),
     complex_ok=True,
@@ -348,6 +352,7 @@ def _padded(op, x, *, widths, value=0):
 
 @primitive(
     checked=True,
+    public=False,
     shape=_padded,
     samples=(case((2, 3), widths=((1, 0), (2, 1)), value=1.5), case((2,), widths=((0, 0),))),
     complex_ok=True,
@@ -366,7 +371,7 @@ def _cast(op, x, *, dtype):
     return Spec(tuple(x.shape), np.dtype(dtype))
 
 
-@primitive(shape=_cast, samples=(case((2, 3), dtype="float64"),), complex_ok=True)
+@primitive(shape=_cast, public=False, samples=(case((2, 3), dtype="float64"),), complex_ok=True)
 def astype(xp, x, *, dtype):
     """x in another dtype. Between floats the gradient is cast back; from a float to an integer it is cut off."""
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
@@ -418,7 +423,7 @@ def _(F, g, to, back):
     return F.move(g, to=back, back=to)
 
 
-@primitive(shape=same_as("x"), samples=(case((2, 3)),))
+@primitive(shape=same_as("x"), public=False, samples=(case((2, 3)),))
 def zeros_like(xp, x):
     """Zeros in the shape and dtype of x."""
     return xp.zeros_like(x)
@@ -429,7 +434,7 @@ def _(F, g):
     return F.zeros_like(g)
 
 
-@primitive(shape=same_as("x"), samples=(case((2, 3)),))
+@primitive(shape=same_as("x"), public=False, samples=(case((2, 3)),))
 def ones_like(xp, x):
     """Ones in the shape and dtype of x."""
     return xp.ones_like(x)
@@ -471,10 +476,18 @@ def _(F, g, shapes, offset, axis1, axis2):
     return F.embed_diagonal(g, shape=shapes.x, offset=offset, axis1=axis1, axis2=axis2)
 
 
+def _on_diagonal(op, v, *, shape, offset=0, axis1=0, axis2=1):
+    place = _diagonal(op, Spec(tuple(shape), v.dtype), offset=offset, axis1=axis1, axis2=axis2).shape
+    if tuple(v.shape) != place:
+        raise ShapeError(f"{op}: the diagonal of {tuple(shape)} is {place}: got {tuple(v.shape)}.")
+    return Spec(tuple(shape), v.dtype)
+
+
 @primitive(
-    shape=lambda op, v, *, shape, offset=0, axis1=0, axis2=1: Spec(tuple(shape), v.dtype),
+    checked=True,
+    shape=_on_diagonal,
     public=False,
-    samples=(case((3,), shape=(3, 4)), case((3, 2), shape=(2, 3, 4), offset=1, axis1=-1, axis2=0)),
+    samples=(case((3,), shape=(3, 4)), case((3, 1), shape=(2, 3, 4), offset=1, axis1=-1, axis2=0)),
     complex_ok=True,
 )
 def embed_diagonal(xp, v, *, shape, offset=0, axis1=0, axis2=1):

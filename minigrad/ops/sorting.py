@@ -61,14 +61,14 @@ def _partitioned(op, x, *, kth, axis=-1):
 PARTS = (case((3, 5), kth=2), case((4, 3), kth=(0, 2), axis=0))
 
 
-@primitive(checked=True, shape=_partitioned, kind="index", no_gradient=INDEX, samples=PARTS)
+@primitive(checked=True, shape=_partitioned, kind="index", no_gradient=INDEX, public=False, samples=PARTS)
 def argpartition(xp, x, *, kth, axis=-1):
     """The positions of a partition of x along `axis`: place kth holds what a sort would put there, smaller elements
     stand before it, larger behind, in any order. int64."""
     return xp.argpartition(x, kth, axis=axis) if x.ndim else xp.zeros((), np.int64)
 
 
-@fused(shape=_partitioned, samples=PARTS)
+@fused(shape=_partitioned, public=False, samples=PARTS)
 def partition(F, x, *, kth, axis=-1):
     """x rearranged along `axis` so that place kth holds what a sort would put there, with no larger element before it
     and no smaller one behind. Gradients return to where the elements came from."""
@@ -98,6 +98,8 @@ def searchsorted(xp, edges, values, *, side="left"):
     not above it. edges: (n,), values: any shape; or edges: (..., n), values: (..., m), row by row. int64."""
     if len(edges.shape) == 1:
         return xp.searchsorted(edges, values, side=side)
+    if not edges.size or not values.size:
+        return xp.zeros(values.shape, np.int64)
     rows, queries = edges.reshape(-1, edges.shape[-1]), values.reshape(-1, values.shape[-1])
     found = [xp.searchsorted(rows[i], queries[i], side=side) for i in range(rows.shape[0])]
-    return xp.stack(found).reshape(values.shape) if found else xp.zeros(values.shape, np.int64)
+    return xp.stack(found).reshape(values.shape)

@@ -18,13 +18,14 @@ from types import ModuleType
 
 from ..errors import ArgumentError
 
-PARTS = ("__init__", "run", "images", "minilm", "names", "tabular")  # what recipes are made with
+# what recipes are made with
+PARTS = ("__init__", "run", "coding", "images", "judge", "minilm", "names", "sentences", "tabular")
 NAMES = sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("*.py") if path.stem not in PARTS)
 
 
-def find(name: str) -> ModuleType:
-    """The module of a recipe."""
-    if name not in NAMES:
+def find(name: str, *, any_part: bool = False) -> ModuleType:
+    """The module of a recipe; any_part: or of a part that recipes share."""
+    if name not in NAMES and not (any_part and name in PARTS):
         near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(NAMES)}."
         raise ArgumentError(f"train: there is no recipe {name!r}. {hint}")

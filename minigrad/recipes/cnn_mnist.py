@@ -35,16 +35,20 @@ def network(run: Run) -> nn.Module:
     )
 
 
-def train(run: Run) -> None:
+def fit(run: Run, model: nn.Module) -> None:
     training, validation = random_split(data(run, "train"), [11 / 12, 1 / 12], generator=Generator(run.seed))
     # small changes keep a digit what it is and make the training set larger than it is
     changes = RandomAffine(degrees=8, shift=1.5, scale=1.1, shear=0.1)
     batches = DataLoader(training, run.batch_size, shuffle=True, transform=changes, seed=run.seed)
-    model = network(run)
     optimizer = optim.AdamW(model.parameters(), lr=run.lr, weight_decay=0.01)
     schedule = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=run.lr, total_steps=run.epochs * len(batches))
     trainer = Trainer(model, F.cross_entropy, optimizer, metrics=[Accuracy()], callbacks=[LRSchedule(schedule)])
     run.fit(trainer, batches, DataLoader(validation, 500))
+
+
+def train(run: Run) -> None:
+    model = network(run)
+    fit(run, model)
     test(run, model)
 
 

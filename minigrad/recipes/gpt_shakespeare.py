@@ -15,7 +15,7 @@ from ..train import ClipGradients, LRSchedule, Trainer
 from .run import Run
 
 DEFAULTS = {
-    "epochs": 10, "steps": 200, "batch_size": 12, "lr": 1e-3, "weight_decay": 0.1,
+    "epochs": 10, "steps": 200, "batch_size": 12, "lr": 2e-3, "weight_decay": 0.1,
     "layers": 4, "width": 128, "heads": 4, "time": 64, "dropout": 0.0,
 }  # fmt: skip
 SMOKE = {"steps": 3, "layers": 1, "width": 16, "time": 16}

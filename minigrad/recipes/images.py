@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data import Dataset
 from ..errors import DataError
 from ..extras import require
 from ..mode import no_grad
@@ -41,3 +42,10 @@ def answer(
         scores = model(Tensor(scaled(read_image(path, shape)[None])))
         p = functional.softmax(scores, dim=-1).numpy()[0]  # (K,)
     return ", ".join(f"{names[k]} ({100 * p[k]:.1f} %)" for k in np.argsort(-p)[:3])
+
+
+def one_of_each(samples: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The first picture of each class, (K, C, H, W), and the classes."""
+    images, labels = samples.whole()
+    classes, first = np.unique(labels, return_index=True)
+    return images[first], classes

@@ -3,17 +3,18 @@
 import numpy as np
 
 from .. import nn, optim
-from ..data import DataLoader, Subset
+from ..data import ArrayDataset, DataLoader, breast_cancer
 from ..nn import functional as F
 from ..train import BinaryAccuracy, Trainer
 from .run import Run
-from .tabular import tumours
+from .tabular import split
 
 DEFAULTS = {"epochs": 40, "batch_size": 32, "lr": 0.05, "weight_decay": 0.01}
 
 
-def data(run: Run) -> list[Subset]:
-    return tumours(run, np.array([[0.0], [1.0]], np.float32))
+def data() -> list[ArrayDataset]:
+    table = breast_cancer()
+    return split(table, np.array([[0.0], [1.0]], np.float32)[table.targets])
 
 
 def network(run: Run) -> nn.Module:
@@ -22,7 +23,7 @@ def network(run: Run) -> nn.Module:
 
 
 def train(run: Run) -> None:
-    training, held_out = data(run)
+    training, held_out = data()
     model = network(run)
     optimizer = optim.SGD(model.parameters(), lr=run.lr, momentum=0.9, weight_decay=run.weight_decay)
     trainer = Trainer(model, F.binary_cross_entropy_with_logits, optimizer, metrics=[BinaryAccuracy()])
@@ -33,6 +34,6 @@ def train(run: Run) -> None:
 
 def test(run: Run, model: nn.Module) -> None:
     trainer = Trainer(model, F.binary_cross_entropy_with_logits, metrics=[BinaryAccuracy()])
-    figures = trainer.evaluate(DataLoader(data(run)[1], 256))
+    figures = trainer.evaluate(DataLoader(data()[1], 256))
     accuracy = figures["accuracy"]
     run.report("test accuracy", 100 * accuracy, "%", test_accuracy=accuracy, test_loss=figures["loss"])

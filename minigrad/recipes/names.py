@@ -68,11 +68,10 @@ def fit(run: Run, model: nn.Module) -> None:
     training, held_out = data(run)
     weight = weights(run, training.whole()[1])
     batches = DataLoader(run.few(training, 400), run.batch_size, shuffle=True, drop_last=True, seed=run.seed)
-    optimizer = optim.AdamW(model.parameters(), lr=run.lr, weight_decay=0.01)
+    optimizer = optim.AdamW(model.parameters(), lr=run.lr, weight_decay=0.05)
     schedule = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=run.lr, total_steps=run.epochs * len(batches))
-    loss = lambda scores, labels: F.cross_entropy(scores, labels, weight=weight)
     metrics = [Accuracy(), F1(len(LANGUAGES), average="macro")]
-    trainer = Trainer(model, loss, optimizer, metrics=metrics, callbacks=[LRSchedule(schedule)])
+    trainer = Trainer(model, nn.CrossEntropyLoss(weight), optimizer, metrics=metrics, callbacks=[LRSchedule(schedule)])
     run.fit(trainer, batches, DataLoader(held_out, 500))
 
 

@@ -6,7 +6,7 @@ from .run import Run
 
 __all__ = ["DEFAULTS", "QUESTION", "network", "predict", "test", "train"]
 
-DEFAULTS = {"epochs": 15, "batch_size": 64, "lr": 3e-3, "width": 128, "dropout": 0.3, "balance": 0.3}
+DEFAULTS = {"epochs": 12, "batch_size": 64, "lr": 1e-3, "width": 128, "dropout": 0.4, "balance": 0.15}
 QUESTION = "Nakamura"
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..data import Dataset, movie_reviews, padded, random_split
+from ..data import Dataset, Subset, movie_reviews, padded, random_split
 from ..random import Generator
 from .run import Run
 
@@ -63,5 +62,7 @@ def reviews(run: Run) -> list[tuple[list[str], np.ndarray]]:
     """(texts, labels) to learn from, to validate and to test: 72, 8 and 20 % of the film reviews."""
     texts, labels, _ = movie_reviews()
     parts = random_split(range(len(texts)), [0.72, 0.08, 0.2], stratify=labels, generator=Generator(run.seed))
-    chosen = [[part[i] for i in range(min(len(part), 96) if run.smoke else len(part))] for part in parts]
+    if run.smoke:  # a few of each class, which come one after the other
+        parts = [Subset(part, np.linspace(0, len(part) - 1, min(len(part), 96))) for part in parts]
+    chosen = [list(part) for part in parts]
     return [([texts[i] for i in part], labels[part]) for part in chosen]

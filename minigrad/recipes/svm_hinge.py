@@ -3,18 +3,19 @@
 import numpy as np
 
 from .. import nn, optim
-from ..data import DataLoader, Subset
+from ..data import ArrayDataset, DataLoader, breast_cancer
 from ..nn import functional as F
 from ..train import BinaryAccuracy, LRSchedule, Trainer
 from .run import Run
-from .tabular import tumours
+from .tabular import split
 
 DEFAULTS = {"epochs": 40, "batch_size": 32, "lr": 0.02, "weight_decay": 0.01}
 
 
-def data(run: Run) -> list[Subset]:
+def data() -> list[ArrayDataset]:
     """The classes are -1 and 1, as the hinge loss max(0, 1 - t x) wants them."""
-    return tumours(run, np.array([[-1.0], [1.0]], np.float32))
+    table = breast_cancer()
+    return split(table, np.array([[-1.0], [1.0]], np.float32)[table.targets])
 
 
 def network(run: Run) -> nn.Module:
@@ -23,7 +24,7 @@ def network(run: Run) -> nn.Module:
 
 
 def train(run: Run) -> None:
-    training, held_out = data(run)
+    training, held_out = data()
     model = network(run)
     optimizer = optim.SGD(model.parameters(), lr=run.lr, momentum=0.9, weight_decay=run.weight_decay)
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=run.epochs)
@@ -36,9 +37,9 @@ def train(run: Run) -> None:
 
 def test(run: Run, model: nn.Module) -> None:
     trainer = Trainer(model, F.hinge_loss, metrics=[BinaryAccuracy()])
-    figures = trainer.evaluate(DataLoader(data(run)[1], 256))
-    _, t = data(run)[0].whole()
-    margins = t * trainer.predict(DataLoader(data(run)[0], 256)).numpy()
+    figures = trainer.evaluate(DataLoader(data()[1], 256))
+    _, t = data()[0].whole()
+    margins = t * trainer.predict(DataLoader(data()[0], 256)).numpy()
     print(f"support vectors (inside the margin): {int((margins < 1).sum())} of {len(t)} training samples")
     accuracy = figures["accuracy"]
     run.report("test accuracy", 100 * accuracy, "%", test_accuracy=accuracy, test_loss=figures["loss"])

@@ -51,9 +51,7 @@ class Translator(nn.Module):
     def decode(self, target: Tensor, memory: Tensor, padding: Tensor, cache: nn.KeyValueCache | None = None) -> Tensor:
         """The target is filled up behind its end, where no earlier place looks: it needs no mask but the causal one."""
         x = self.embed(target, cache.length if cache else 0)  # (B, T, C)
-        x = self.transformer.decoder(
-            x, memory, memory_key_padding_mask=padding, tgt_is_causal=True, cache=cache
-        )
+        x = self.transformer.decoder(x, memory, memory_key_padding_mask=padding, tgt_is_causal=True, cache=cache)
         return self.scores(x)
 
     def embed(self, numbers: Tensor, offset: int = 0) -> Tensor:
@@ -73,7 +71,7 @@ def translate(model: Translator, sources: list[list[int]], beams: int, power: fl
     memory, padding = (x[np.repeat(np.arange(b), k)] for x in model.encode(Tensor(padded(sources))))  # (B k, S, C)
     cache, numbers = nn.KeyValueCache(), np.full((b * k, 1), START)
     total = np.where(np.arange(b * k) % k, -np.inf, 0.0)  # the beams start equal: only the first may go on
-    ended, length = np.zeros(b * k, bool), np.ones(b * k)
+    ended, length = np.zeros(b * k, bool), np.zeros(b * k)
     while numbers.shape[1] < MOST and not ended.all():
         logp = F.log_softmax(model.decode(Tensor(numbers[:, -1:]), memory, padding, cache)[:, 0], dim=-1).numpy()
         logp = np.where(ended[:, None], np.where(np.arange(logp.shape[1]) == END, 0, -np.inf), logp)
@@ -91,7 +89,7 @@ def translate(model: Translator, sources: list[list[int]], beams: int, power: fl
 
 
 def translated(model: Translator, pieces: BytePairTokenizer, texts: list[str], beams: int) -> list[str]:
-    sources = [pieces.encode(text)[: MOST] for text in texts]
+    sources = [pieces.encode(text)[:MOST] for text in texts]
     order = np.argsort([len(source) for source in sources], kind="stable")
     found = {}
     for i in range(0, len(order), 64):

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import io
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DivergenceError
 from ..nn.utils import clip_grad_norm_
+from ..tensor import Tensor
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -73,50 +74,106 @@ class ClipGradients(Callback):
         clip_grad_norm_(trainer.model.parameters(), self.max_norm)
 
 
+class NaNGuard(Callback):
+    """Before every step, see that all gradients are finite; else a DivergenceError that names the parameter and layer.
+
+    It reads every gradient once a step. (A loss that is not finite is an error without it.)
+    """
+
+    def before_step(self, trainer: Trainer) -> None:
+        broken = []
+        for name, p in trainer.model.named_parameters():
+            if p.grad is not None:
+                xp, gradient = p.grad.backend.xp, p.grad.array
+                # the sum is finite only if all are; if it overflowed, count them
+                if not math.isfinite(float(xp.sum(gradient))) and (n := int((~xp.isfinite(gradient)).sum())):
+                    broken.append(f"{name} {p.shape}, in {n} of {p.size} values")
+        if broken:
+            layer = broken[-1].split(" ")[0].rpartition(".")[0]
+            kind = type(trainer.model.get_submodule(layer)).__name__
+            raise DivergenceError(
+                f"NaNGuard: in epoch {trainer.epoch}, batch {trainer.batch} the gradient is not finite of "
+                f"{'; '.join(broken)}. The backward pass came to {layer or 'the model'} ({kind}) first: look there and "
+                "after it for a division by 0, the root or logarithm of 0, or an overflow."
+            )
+
+
+class CSVLogger(Callback):
+    """Write the history as a table after every epoch: `History.to_csv`. A resumed run writes all its epochs."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        trainer.history.to_csv(self.path)
+
+
 class _Best:
-    """The best value of a figure so far. mode: "min", "max", or "auto": "max" for an accuracy, else "min"."""
+    """The best value of a figure so far. mode: "min", "max", or "auto": what its metric says, "min" for a loss."""
 
     def __init__(self, who: str, monitor: str, mode: str):
         if mode not in ("auto", "min", "max"):
             raise ArgumentError(f'{who}: mode must be "auto", "min" or "max": got {mode!r}.')
-        self.who, self.monitor = who, monitor
-        self.sign = -1 if mode == "max" or (mode == "auto" and monitor.endswith("accuracy")) else 1
-        self.value = math.inf
+        self.who, self.monitor, self.mode = who, monitor, mode
+        self.value = math.inf  # with its sign changed where more is better
 
-    def improved(self, figures: dict[str, float], by: float = 0.0) -> bool:
+    def improved(self, trainer: Trainer, by: float = 0.0) -> bool:
+        figures = trainer.figures
         if self.monitor not in figures:
             raise ArgumentError(f"{self.who}: there is no figure {self.monitor!r}. This run has {', '.join(figures)}.")
-        value = self.sign * figures[self.monitor]
+        modes = {m.name: m.mode for m in trainer.metrics}
+        mode = modes.get(self.monitor.partition("_")[2], "min") if self.mode == "auto" else self.mode
+        value = -figures[self.monitor] if mode == "max" else figures[self.monitor]
         better = value < self.value - by
         self.value = value if better else self.value
         return better
 
 
 class EarlyStopping(Callback):
-    """Stop when `monitor` has not improved by more than `min_delta` for `patience` epochs."""
+    """Stop when `monitor` has not improved by more than `min_delta` for `patience` epochs.
+
+    restore_best: when the run ends, here or at its last epoch, the model gets the weights of its best epoch back.
+    """
 
     def __init__(
-        self, monitor: str = "validation_loss", *, patience: int = 5, min_delta: float = 0.0, mode: str = "auto"
+        self,
+        monitor: str = "validation_loss",
+        *,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = False,
     ):
         if patience < 1:
             raise ArgumentError(f"EarlyStopping: patience must be positive: got {patience}.")
-        self.patience, self.min_delta = patience, min_delta
+        self.patience, self.min_delta, self.restore_best = patience, min_delta, restore_best
+        self.weights: dict[str, Any] | None = None  # of the best epoch
         self.best, self.waited, self.resumed = _Best("EarlyStopping", monitor, mode), 0, False
 
     def fit_start(self, trainer: Trainer) -> None:
         if not self.resumed:
-            self.best.value, self.waited = math.inf, 0
+            self.best.value, self.waited, self.weights = math.inf, 0, None
         self.resumed = False
 
     def epoch_end(self, trainer: Trainer) -> None:
-        self.waited = 0 if self.best.improved(trainer.figures, self.min_delta) else self.waited + 1
+        better = self.best.improved(trainer, self.min_delta)
+        self.waited = 0 if better else self.waited + 1
+        if better and self.restore_best:
+            self.weights = copied(trainer.evaluated.state_dict())
         trainer.stopping = trainer.stopping or self.waited >= self.patience
 
+    def fit_end(self, trainer: Trainer) -> None:
+        # a run that was interrupted goes on later from where it was
+        if self.weights is not None and not trainer.interrupted and not trainer.within:
+            trainer.evaluated.load_state_dict(self.weights)
+
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best.value, "waited": self.waited}
+        kept = {"weights": self.weights} if self.restore_best else {}
+        return {"best": self.best.value, "waited": self.waited, **kept}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.best.value, self.waited, self.resumed = float(state["best"]), int(state["waited"]), True
+        self.weights = state["weights"] if self.restore_best else None
 
 
 class Checkpoint(Callback):
@@ -137,7 +194,7 @@ class Checkpoint(Callback):
         self.best = _Best("Checkpoint", monitor, mode)
 
     def epoch_end(self, trainer: Trainer) -> None:
-        if self.keep == "last" or self.best.improved(trainer.figures):
+        if self.keep == "last" or self.best.improved(trainer):
             self._save(trainer)
 
     def fit_end(self, trainer: Trainer) -> None:
@@ -145,13 +202,16 @@ class Checkpoint(Callback):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        io.save(trainer.model.state_dict(), self.path, metadata={**self.metadata, "epoch": str(trainer.epoch)})
+        io.save(trainer.evaluated.state_dict(), self.path, metadata={**self.metadata, "epoch": str(trainer.epoch)})
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best.value}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.best.value = float(state["best"])
+
+
+ModelCheckpoint = Checkpoint  # PyTorch Lightning's and Keras' name
 
 
 class SaveState(Callback):
@@ -206,10 +266,11 @@ class StopOnInterrupt(Callback):
         self.close()  # the next one is not for us
 
     def batch_end(self, trainer: Trainer) -> None:
+        trainer.interrupted = self.hit
         trainer.stopping = trainer.stopping or self.hit
 
     def epoch_end(self, trainer: Trainer) -> None:
-        trainer.stopping = trainer.stopping or self.hit
+        self.batch_end(trainer)
 
     def fit_end(self, trainer: Trainer) -> None:
         if self.hit:
@@ -219,3 +280,8 @@ class StopOnInterrupt(Callback):
         if self.before is not None:
             signal.signal(signal.SIGINT, self.before)
             self.before = None
+
+
+def copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict that later steps do not change."""
+    return {name: t.detach().clone() if isinstance(t, Tensor) else t for name, t in state.items()}

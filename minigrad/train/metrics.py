@@ -15,9 +15,10 @@ from ..tensor import Tensor
 
 
 class Metric:
-    """Subclass with a `name` and the three methods."""
+    """Subclass with a `name` and the three methods. `mode`: which is better, "max", the larger value, or "min"."""
 
     name = "metric"
+    mode = "max"
 
     def reset(self) -> None:
         """Forget everything."""
@@ -90,6 +91,36 @@ class Accuracy(Metric):
         return self.mean.value
 
 
+class TopKAccuracy(Metric):
+    """The share of samples whose class is among the k with the largest scores. prediction: (B, K)."""
+
+    def __init__(self, k: int = 5):
+        if k < 1:
+            raise ArgumentError(f"TopKAccuracy: k must be positive: got {k}.")
+        self.k, self.mean = k, Mean()
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return f"top{self.k}_accuracy"
+
+    def reset(self) -> None:
+        self.mean = Mean()
+
+    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        scores = np.asarray(prediction)
+        if scores.ndim != 2 or scores.shape[1] < self.k:
+            raise ShapeError(f"TopKAccuracy: needs (B, K) scores of K >= {self.k} classes: got {scores.shape}.")
+        _, target = answered(scores, target)
+        # the rank of the true class: how many have a larger score, or the same and come before it (as argmax has it)
+        own = np.take_along_axis(scores, target[:, None], axis=1)
+        before = np.arange(scores.shape[1]) < target[:, None]
+        rank = ((scores > own) | ((scores == own) & before)).sum(axis=1)
+        self.mean.add(float(np.mean(rank < self.k)) if target.size else 0.0, target.size)
+
+    def compute(self) -> float:
+        return self.mean.value
+
+
 class BinaryAccuracy(Metric):
     """The share of right answers of one score a sample, (B, 1) or (B,): positive scores say class 1.
 
@@ -142,18 +173,97 @@ class ConfusionMatrix(Metric):
         return self.counts.copy()
 
 
-class F1(Metric):
+class _ByClass(Metric):
+    """A figure of each class, averaged. average: "macro", every class the same; "weighted", by its number of samples;
+    "micro", over all samples together, which is the accuracy; "binary", of class 1 of two; None, an array (K,).
+
+    With "binary" a prediction may also be one score a sample, (B,) or (B, 1): positive scores say class 1. A figure
+    that is 0/0 counts 0, as in scikit-learn.
+    """
+
+    def __init__(self, classes: int = 2, average: str | None = "macro"):
+        if average not in ("macro", "micro", "weighted", "binary", None):
+            raise ArgumentError(
+                f'{type(self).__name__}: average must be "macro", "micro", "weighted", "binary" or None: '
+                f"got {average!r}."
+            )
+        if average == "binary" and classes != 2:
+            raise ArgumentError(f'{type(self).__name__}: average="binary" is for two classes: got {classes}.')
+        self.average, self.matrix = average, ConfusionMatrix(classes)
+
+    def reset(self) -> None:
+        self.matrix.reset()
+
+    def update(self, prediction: np.ndarray, target: np.ndarray) -> None:
+        prediction = np.asarray(prediction)
+        if self.average == "binary" and (prediction.ndim == 1 or prediction.shape[1] == 1):
+            prediction = (prediction.reshape(len(prediction)) > 0).astype(np.int64)
+        self.matrix.update(prediction, target)
+
+    def compute(self) -> Any:
+        counts = self.matrix.compute().astype(float)
+        right, answers, samples = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)  # (K,) each
+        if self.average == "micro":
+            right, answers, samples = (v.sum(keepdims=True) for v in (right, answers, samples))
+        figures = self.of(right, answers, samples)
+        if self.average is None:
+            return figures
+        if self.average == "binary":
+            return float(figures[1])
+        return float(np.average(figures, weights=samples if self.average == "weighted" and samples.any() else None))
+
+    def of(self, right: np.ndarray, answers: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """The figure of each class: how often it was answered rightly, answered, and there. (K,) each."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"matrix": self.matrix.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.matrix.load_state_dict(state["matrix"])
+
+
+class Precision(_ByClass):
+    """Right answers / answers of each class, averaged as of F1."""
+
+    name = "precision"
+
+    def of(self, right: np.ndarray, answers: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        return right / np.maximum(answers, 1)
+
+
+class Recall(_ByClass):
+    """Right answers / samples of each class, averaged as of F1."""
+
+    name = "recall"
+
+    def of(self, right: np.ndarray, answers: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        return right / np.maximum(samples, 1)
+
+
+class F1(_ByClass):
     """2 precision recall / (precision + recall) of each class, averaged: "macro", every class the same; "weighted", by
-    its number of samples; "micro", over all samples, which is the accuracy. A class that never occurs and is never
-    answered counts 0, as in scikit-learn.
+    its number of samples; "micro", over all samples, which is the accuracy; "binary", of class 1 of two; None, an
+    array (K,). A class that never occurs and is never answered counts 0, as in scikit-learn.
     """
 
     name = "f1"
 
-    def __init__(self, classes: int, average: str = "macro"):
-        if average not in ("macro", "micro", "weighted"):
-            raise ArgumentError(f'F1: average must be "macro", "micro" or "weighted": got {average!r}.')
-        self.average, self.matrix = average, ConfusionMatrix(classes)
+    def of(self, right: np.ndarray, answers: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        return 2 * right / np.maximum(answers + samples, 1)
+
+
+class MatthewsCorrCoef(Metric):
+    """The correlation of answers and classes, from -1 to 1; 0 where either is always the same.
+
+    (n tr C - a.s) / sqrt((n^2 - a.a) (n^2 - s.s)), with C the confusion matrix, n its sum, a and s its column and row
+    sums. Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006.
+    """
+
+    name = "matthews_correlation"
+
+    def __init__(self, classes: int = 2):
+        self.matrix = ConfusionMatrix(classes)
 
     def reset(self) -> None:
         self.matrix.reset()
@@ -163,16 +273,16 @@ class F1(Metric):
 
     def compute(self) -> float:
         counts = self.matrix.compute().astype(float)
-        right, answers, samples = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
-        if self.average == "micro":
-            return float(right.sum() / max(samples.sum(), 1))
-        f1 = 2 * right / np.maximum(answers + samples, 1)  # (K,)
-        return float(np.average(f1, weights=samples if self.average == "weighted" and samples.any() else None))
+        n, answers, samples = counts.sum(), counts.sum(axis=0), counts.sum(axis=1)
+        spread = (n**2 - answers @ answers) * (n**2 - samples @ samples)
+        return float((n * np.trace(counts) - answers @ samples) / np.sqrt(spread)) if spread else 0.0
 
 
 def answered(prediction: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The classes answered and the true ones, (B,) each, from scores or answers."""
+    """The classes answered and the true ones, (B,) each, from scores or answers; of shares (B, K) the largest."""
     prediction, target = np.asarray(prediction), np.asarray(target)
+    if target.ndim == 2 and target.shape == prediction.shape and target.dtype.kind == "f":  # mixed samples
+        target = target.argmax(axis=1)
     if target.ndim != 1 or prediction.ndim not in (1, 2) or len(prediction) != len(target):
         raise ShapeError(
             f"metric: needs (B, K) or (B,) predictions and (B,) targets: got {prediction.shape}, {target.shape}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class Progress(Callback):
-    """A line per epoch on standard output, and a bar (by rich) while it is a terminal and rich is installed.
+    """A line per epoch on standard output with its figures and seconds, and a bar (by rich) while it is a terminal and
+    rich is installed: the loss and the metrics so far, speed and the time left.
 
     header: a line before the first.
     """
@@ -24,7 +26,11 @@ class Progress(Callback):
         self.header = header
         self.bar: Any = None
 
+    def epoch_start(self, trainer: Trainer) -> None:
+        self.started = time.perf_counter()
+
     def fit_start(self, trainer: Trainer) -> None:
+        self.started, self.shown = time.perf_counter(), 0.0
         if self.header:
             print(self.header, flush=True)
         if not sys.stdout.isatty() or not trainer.batches:
@@ -37,7 +43,7 @@ class Progress(Callback):
             rich.TextColumn("epoch {task.fields[epoch]}"),
             rich.BarColumn(bar_width=None),
             rich.TaskProgressColumn(),
-            rich.TextColumn("loss {task.fields[loss]}"),
+            rich.TextColumn("{task.fields[figures]}"),
             rich.TextColumn("{task.fields[speed]} batches/s"),
             rich.TimeElapsedColumn(),
             rich.TextColumn("left"),
@@ -47,23 +53,27 @@ class Progress(Callback):
         self.bar.start()
         total = (trainer.epochs - trainer.epoch) * trainer.batches
         self.task = self.bar.add_task(
-            "", total=total, epoch=f"{trainer.epoch + 1}/{trainer.epochs}", loss="-", speed="-"
+            "", total=total, epoch=f"{trainer.epoch + 1}/{trainer.epochs}", figures="", speed="-"
         )
 
     def batch_end(self, trainer: Trainer) -> None:
         if self.bar is not None:
-            speed = self.bar.tasks[0].speed
-            self.bar.update(
-                self.task,
-                advance=1,
-                epoch=f"{trainer.epoch}/{trainer.epochs}",
-                loss=f"{trainer.figures['train_loss']:.4f}",
-                speed=f"{speed:.0f}" if speed else "-",
-            )
+            self.bar.update(self.task, advance=1)
+            if time.monotonic() - self.shown > 0.5:  # metrics may take a while to compute
+                figures = {m.name: m.compute() for m in trainer.metrics}
+                speed = self.bar.tasks[0].speed
+                self.bar.update(
+                    self.task,
+                    epoch=f"{trainer.epoch}/{trainer.epochs}",
+                    figures=in_words(trainer.figures | {f"train_{k}": v for k, v in figures.items()}),
+                    speed=f"{speed:.3g}" if speed else "-",
+                )
+                self.shown = time.monotonic()
 
     def epoch_end(self, trainer: Trainer) -> None:
         width = len(str(trainer.epochs))
         line = f"epoch {trainer.epoch:{width}}/{trainer.epochs}  {in_words(trainer.figures)}"
+        line += f"  {time.perf_counter() - self.started:.1f} s"
         if self.bar is not None:
             self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:

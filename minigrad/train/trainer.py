@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import ExitStack, contextmanager
+from io import StringIO
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import functions
+from .. import functions, io, viz
 from ..errors import ArgumentError, DivergenceError, StateError
 from ..mode import no_grad
 from ..nn import Module
@@ -27,6 +31,25 @@ class History(dict[str, list[float]]):
     def record(self, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
             self.setdefault(name, []).append(value)
+
+    def plot(self, where: Any, *, title: str = "", figure: str = "loss") -> Any:
+        """Draw the learning curves: all figures into a picture at the path `where`, or one into matplotlib axes."""
+        if isinstance(where, (str, os.PathLike)):
+            return viz.learning_curves(self, where, title=title)
+        viz.curves.draw(where, self, figure)
+        where.set_title(title)
+        return where
+
+    def to_csv(self, path: str | os.PathLike) -> Path:
+        """A table: a row for each epoch, a column for each figure. The file is replaced when the new one is whole."""
+        table = StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["epoch", *self])
+        epochs = max(map(len, self.values()), default=0)
+        for epoch in range(epochs):  # a figure that came later has its values in the last rows
+            row = [values[i] if (i := epoch - epochs + len(values)) >= 0 else "" for values in self.values()]
+            writer.writerow([epoch + 1, *row])
+        return io.atomic_write(path, table.getvalue())
 
     def state_dict(self) -> dict[str, list[float]]:
         return {name: list(values) for name, values in self.items()}
@@ -54,10 +77,11 @@ class Trainer:
     gradients of so many batches, as one of their joint size, before a step.
 
     Another way to learn from a batch (two networks against each other, several losses) is a subclass with its own
-    `compute`, which gives the loss, or `step`, which learns.
+    `compute`, which gives the loss, or `step`, which learns; and with its own `parts`, if it has more to remember.
 
     Callbacks read ``epoch`` of ``epochs`` and ``batch`` of ``batches`` (counted from 1), ``figures`` (of this epoch so
-    far) and ``history``, and set ``stopping`` to end the run after the batch in progress.
+    far) and ``history``, and set ``stopping`` to end the run after the batch in progress. ``evaluated`` is the model
+    that is evaluated and saved: `model`, unless a callback keeps another one (an average of its weights).
 
     ``state_dict()`` holds all that the run has become: model, optimizer, callbacks, figures, the place in the data and
     the random generator. A trainer made in the same way that loads it goes on as if nothing had happened.
@@ -76,13 +100,14 @@ class Trainer:
         if accumulate < 1:
             raise ArgumentError(f"Trainer: accumulate must be positive: got {accumulate}.")
         self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.evaluated = model
         self.metrics, self.callbacks, self.accumulate = tuple(metrics), tuple(callbacks), accumulate
         self.history = History()
         self.figures: dict[str, Any] = {}
         self.epoch = self.epochs = self.batch = self.batches = 0
         self.within = False  # an epoch is in progress
         self.mean = Mean()
-        self.stopping = False
+        self.stopping = self.interrupted = False
         self.data: Any = None  # the training data of the run in progress
         self._data_state: Any = None  # of a loaded run, for the data that `fit` will be given
 
@@ -96,7 +121,9 @@ class Trainer:
             raise ArgumentError("Trainer.fit: there is no optimizer. Pass one: Trainer(model, loss, optimizer).")
         if epochs < 1:
             raise ArgumentError(f"Trainer.fit: epochs must be positive: got {epochs}.")
-        finished = self.epoch - self.within
+        finished, self.interrupted = self.epoch - self.within, False
+        if self.within and train is self.data and self._data_state is None and hasattr(train, "load_state_dict"):
+            self._data_state = train.state_dict()  # an earlier `fit` was cut short: the rest of its epoch comes first
         self.epochs, self.batches, self.stopping, self.data = finished + epochs, _length(train), False, train
         if self._data_state is not None and hasattr(train, "load_state_dict"):
             train.load_state_dict(self._data_state)
@@ -170,14 +197,15 @@ class Trainer:
         )
 
     # -- going on ------------------------------------------------------------------------------------------------------
-    def _parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Any]:
+        """What has a state of its own, by name. A subclass with more of it (a second optimizer) adds to these."""
         stateful = {f"{i} {type(c).__name__}": c for i, c in enumerate(self.callbacks) if hasattr(c, "state_dict")}
         return {"model": self.model, "optimizer": self.optimizer, "history": self.history} | stateful
 
     def state_dict(self) -> dict[str, Any]:
         """All that the run has become, as nested plain data and arrays."""
         return {
-            "parts": state_of(self._parts()),
+            "parts": state_of(self.parts()),
             "epoch": self.epoch,
             "within": self.within,
             "batch": self.batch,
@@ -197,7 +225,7 @@ class Trainer:
                 f"Trainer.load_state_dict: the metrics differ: saved {sorted(state['metrics'])}, "
                 f"here {sorted(m.name for m in self.metrics)}."
             )
-        restore(self._parts(), state["parts"], "Trainer.load_state_dict")
+        restore(self.parts(), state["parts"], "Trainer.load_state_dict")
         self.epoch, self.within, self.batch = int(state["epoch"]), bool(state["within"]), int(state["batch"])
         self.figures = dict(state["figures"])
         self.mean.load_state_dict(state["mean"])
@@ -230,13 +258,15 @@ class Trainer:
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """The model in evaluation mode, and then as it was found."""
+        """The model to evaluate in evaluation mode, and then all as it was found."""
+        learner, self.model = self.model, self.evaluated  # `compute` uses self.model
         training = self.model.training
         self.model.eval()
         try:
             yield
         finally:
             self.model.train(training)
+            self.model = learner
 
     def _gathering(self, metrics: Sequence[Metric]) -> Mean:
         for metric in metrics:
@@ -255,4 +285,7 @@ class Trainer:
 
 def _length(data: Iterable) -> int:
     """The number of batches; 0 if only the data know."""
-    return len(data) if isinstance(data, Sized) else 0
+    try:
+        return len(data) if isinstance(data, Sized) else 0
+    except TypeError:  # a loader of a stream
+        return 0

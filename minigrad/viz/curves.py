@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import ArgumentError
 from .figure import GREY, INK, bare, new_figure, write_png
@@ -28,20 +29,45 @@ def learning_curves(history: Mapping[str, Sequence[float]], path: str | os.PathL
         )
     figure = new_figure(4.6 * len(names), 3.6, "learning_curves")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
-        epochs = 0
-        for part, style in STYLES.items():
-            values = history.get(f"{part}_{name}", ())
-            epochs = max(epochs, len(values))
-            every = max(len(values) // 10, 1)
-            axes.plot(range(1, len(values) + 1), values, markevery=every, markersize=4.5, linewidth=1.4, **style)
-        axes.set(xlabel="epoch", ylabel=_label(name), xlim=(0.5, max(epochs, 1) + 0.5))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(color="#dddddd", linewidth=0.6)
-        if name == "loss" and all(v > 0 for part in STYLES for v in history.get(f"{part}_loss", ())):
-            axes.set_yscale("log")
-        axes.legend(frameon=False)
-        bare(axes)
+        draw(axes, history, name)
     figure.suptitle(title)
+    return write_png(figure, path)
+
+
+def draw(axes: Any, history: Mapping[str, Sequence[float]], name: str) -> None:
+    """One panel, into axes of matplotlib: the training and validation values of the figure `name` by epoch."""
+    epochs = 0
+    for part, style in STYLES.items():
+        values = history.get(f"{part}_{name}", ())
+        if not len(values):
+            continue
+        epochs = max(epochs, len(values))
+        every = max(len(values) // 10, 1)
+        axes.plot(range(1, len(values) + 1), values, markevery=every, markersize=4.5, linewidth=1.4, **style)
+    if not epochs:
+        raise ArgumentError(f"learning_curves: the history has no {name!r}: got {sorted(history) or 'none'}.")
+    axes.set(xlabel="epoch", ylabel=_label(name), xlim=(0.5, epochs + 0.5))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    if name == "loss" and all(v > 0 for part in STYLES for v in history.get(f"{part}_loss", ())):
+        axes.set_yscale("log")
+    axes.legend(frameon=False)
+    bare(axes)
+
+
+def learning_rate_curve(
+    rates: Sequence[float], losses: Sequence[float], path: str | os.PathLike, *, mark: float | None = None
+) -> Path:
+    """The loss by learning rate, of a range test. mark: a learning rate to point out."""
+    figure = new_figure(5.2, 3.6, "learning_rate_curve")
+    axes = figure.subplots()
+    axes.plot(rates, losses, color=INK, linewidth=1.4)
+    if mark is not None:
+        axes.axvline(mark, color=GREY, linestyle="--", linewidth=1.2)
+        axes.annotate(f" {mark:.2g}", (mark, max(losses)), color=GREY)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
+    axes.grid(color="#dddddd", linewidth=0.6)
+    bare(axes)
     return write_png(figure, path)
 
 

@@ -44,9 +44,7 @@ def _conv(
         raise ArgumentError(f"{who}: padding must be 'same', 'valid' or numbers: got {padding!r}.")
     else:
         padding = sizes(padding, n, who, "padding", 0)
-    y = F.convolution(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    if bias is not None:
-        y = y + F.reshape(bias, (-1, *[1] * n))
+    y = F.convolution(x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return F.squeeze(y, axis=0) if single else y
 
 

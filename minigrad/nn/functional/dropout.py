@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from ...errors import ArgumentError, ShapeError
-from ...random import default_generator
+from ...mode import MODE
+from ...random import default_generator, rand
 from ...tensor import Tensor, wrap
 
 
@@ -17,6 +18,8 @@ def _drop(x: Tensor, p: float, training: bool, shape: tuple[int, ...], who: str)
         raise ArgumentError(f"{who}: p must be a probability, from 0 to 1: got {p}.")
     if not training or p == 0:
         return x
+    if MODE.get().levels and p < 1:  # vmap hands out one mask, or one for each sample
+        return x * ((rand(*shape, dtype=np.float32) >= p).astype(x.dtype) * (1 / (1 - p)))
     kept = default_generator.numpy("random", size=shape, dtype=np.float32) >= p if p < 1 else np.zeros(shape, bool)
     mask = np.multiply(kept, 1 / (1 - p) if p < 1 else 0, dtype=x.dtype)  # the mean of y is x
     return x * wrap(x.backend.asarray(mask))

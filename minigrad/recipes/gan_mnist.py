@@ -1,0 +1,156 @@
+"""Two networks that play against each other, until one of them draws digits: a GAN on MNIST.
+
+Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1, with the generator's loss of section 3, whose gradient does not
+vanish while the discriminator wins; convolutions, initial weights and Adam's momentum as DCGAN's (Radford, Metz,
+Chintala 2015, arXiv:1511.06434).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import nn, optim, viz
+from ..data import ArrayDataset, DataLoader
+from ..functions import concat  # type: ignore[attr-defined]
+from ..mode import no_grad
+from ..nn import functional as F
+from ..random import Generator, randn
+from ..tensor import Tensor
+from ..train import BinaryAccuracy, Callback, Trainer
+from ..train.trainer import Step
+from . import cnn_mnist, judge
+from .run import Run
+
+DEFAULTS = {"epochs": 6, "batch_size": 128, "lr": 5e-4, "noise": 64, "width": 16, "every": 1, "samples": 2000}
+SMOKE = {"width": 4, "noise": 8, "samples": 40}
+
+
+class GAN(nn.Module):
+    """noise (B, Z) to pictures (B, 1, 28, 28); with its opponent, and with a classifier that takes no part."""
+
+    def __init__(self, noise: int, width: int, judge: nn.Module):
+        super().__init__()
+        c = width
+        self.generator = nn.Sequential(
+            nn.Linear(noise, 49 * 2 * c),
+            nn.Unflatten(1, (2 * c, 7, 7)),
+            nn.BatchNorm2d(2 * c),
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1),  # (B, C, 14, 14)
+            nn.BatchNorm2d(c),
+            nn.ReLU(),
+            nn.ConvTranspose2d(c, 1, 4, stride=2, padding=1),  # (B, 1, 28, 28)
+            nn.Tanh(),  # ink 1, paper -1
+        )
+        self.discriminator = nn.Sequential(
+            nn.Conv2d(1, c, 4, stride=2, padding=1),  # (B, C, 14, 14)
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(c, 2 * c, 4, stride=2, padding=1),  # (B, 2C, 7, 7)
+            nn.BatchNorm2d(2 * c),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            nn.Linear(49 * 2 * c, 1),  # the score: above 0 for real
+        )
+        for p in self.parameters():
+            if p.ndim > 1:
+                nn.init.normal_(p, 0.0, 0.02)
+        self.judge = judge
+
+    def forward(self, noise: Tensor) -> Tensor:
+        return 0.5 * (self.generator(noise) + 1)
+
+    def score(self, x: Tensor) -> Tensor:
+        """How real pictures look, (B, 1)."""
+        return self.discriminator(2 * x - 1)
+
+
+class Game(Trainer):
+    """A batch: the discriminator learns to tell the real pictures from made ones, then the generator to pass for real.
+
+    The loss is the generator's, the accuracy the discriminator's; at 50 % it can but guess.
+    """
+
+    def __init__(self, model: GAN, optimizer: Any, opponent: Any, noise: int, callbacks: Sequence[Callback]):
+        super().__init__(model, F.softplus, optimizer, metrics=[BinaryAccuracy()], callbacks=callbacks)
+        self.opponent, self.noise = opponent, noise  # the discriminator's optimizer
+
+    def parts(self) -> dict[str, Any]:
+        return super().parts() | {"opponent": self.opponent}
+
+    def compute(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """The generator's -ln D(G(z)), D = sigmoid(score): softplus(-score); the scores, and what they should say."""
+        scores = self.model.score(self.model(randn(len(batch[0]), self.noise)))  # (B, 1)
+        return F.softplus(-scores).mean(), scores, Tensor(np.ones(scores.shape, np.float32))
+
+    def step(self, batch: Any) -> Step:
+        real = batch[0]
+        with no_grad():
+            made = self.model(randn(len(real), self.noise))
+        on_real, on_made = self.model.score(real), self.model.score(made)  # (B, 1)
+        loss = F.softplus(-on_real).mean() + F.softplus(on_made).mean()  # -ln D(x) - ln(1 - D(G(z)))
+        self.finite(loss.item(), batch)
+        self.opponent.zero_grad()
+        loss.backward()
+        self.opponent.step()
+
+        loss, *_ = self.compute(batch)
+        value = self.finite(loss.item(), batch)
+        self.optimizer.zero_grad()
+        loss.backward()  # leaves gradients in the discriminator too, which its next turn clears
+        self.optimizer.step()
+        truth = np.repeat(np.float32([1, 0]), len(real))
+        return Step(value, concat([on_real, on_made]).detach(), Tensor(truth), len(real))
+
+
+class Album(Callback):
+    """The same noise, drawn after every so many epochs."""
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        if trainer.epoch % self.run.every == 0:
+            path = self.run.path(f"epoch {trainer.epoch}", f"samples-{trainer.epoch:03d}.png")
+            title = f"{self.run.name}, epoch {trainer.epoch}"
+            viz.image_grid(drawn(self.run, trainer.model, 100), path, columns=20, title=title)
+
+
+def drawn(run: Run, model: nn.Module, n: int) -> np.ndarray:
+    """The first n of the run's fixed noises as pictures, (n, 1, 28, 28)."""
+    z = randn(n, run.noise, generator=Generator(run.seed)).numpy()
+    return Trainer(model, F.softplus).predict(DataLoader(ArrayDataset(z), 500)).numpy()
+
+
+def network(run: Run) -> GAN:
+    return GAN(run.noise, run.width, cnn_mnist.network(run))
+
+
+def train(run: Run) -> None:
+    model = network(run)
+    if run.resumed is None:  # else it has learned
+        judge.learn(run, model.judge)
+    adam = lambda player: optim.Adam(player.parameters(), lr=run.lr, betas=(0.5, 0.999))
+    game = Game(model, adam(model.generator), adam(model.discriminator), run.noise, [Album(run)])
+    batches = DataLoader(cnn_mnist.data(run, "train"), run.batch_size, shuffle=True, drop_last=True, seed=run.seed)
+    run.fit(game, batches)
+    test(run, model)
+
+
+def test(run: Run, model: GAN) -> None:
+    viz.image_grid(drawn(run, model, 100), run.path("samples", "samples.png"), columns=20, title=run.name)
+    made = judge.verdict(model.judge, drawn(run, model, run.samples))
+    real = judge.verdict(model.judge, cnn_mnist.data(run, "test").whole()[0])
+    right = judge.accuracy(run, model.judge)
+    for name, found in (("real", real), ("made", made)):
+        shares = " ".join(f"{100 * share:.0f}" for share in found["shares"])
+        print(f"{name} digits: score {found['score']:.2f} of 10, sure {100 * found['sure']:.1f} %, shares {shares} %")
+    run.report("score", made["score"], "of 10", made=made, real=real, judge_accuracy=right)
+
+
+def generate(run: Run, model: GAN, prompt: str, length: int, temperature: float) -> str:
+    """Draw `length` digits, of noise as strong as `temperature`; returns the picture's file. There is no prompt."""
+    z = randn(length, run.noise, generator=Generator(run.seed)) * temperature
+    with no_grad():
+        pictures = model.eval()(z).numpy()
+    return str(viz.image_grid(pictures, run.out / "generated.png", columns=20))
