@@ -11,7 +11,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -106,6 +106,10 @@ class Module:
     >>> [name for name, p in Net().named_parameters()]
     ['hidden.weight', 'hidden.bias', 'out.weight', 'out.bias']
     """
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # what a subclass has set: only it knows
 
     training: bool  # train() and eval() set it; Dropout and BatchNorm behave accordingly
     _declared: dict[str, type]  # what a name is for, Parameter, Buffer or Module, even while its value is None

@@ -99,7 +99,7 @@ class Game(Trainer):
         self.optimizer.zero_grad()
         loss.backward()  # leaves gradients in the discriminator too, which its next turn clears
         self.optimizer.step()
-        truth = np.repeat(np.float32([1, 0]), len(real))
+        truth = np.repeat(np.array([1, 0], np.float32), len(real))
         return Step(value, concat([on_real, on_made]).detach(), Tensor(truth), len(real))
 
 

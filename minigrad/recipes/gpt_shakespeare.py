@@ -123,7 +123,7 @@ def train(run: Run) -> None:
     test(run, model)
 
 
-def test(run: Run, model: GPT) -> None:
+def test(run: Run, model: nn.Module) -> None:
     nats = Trainer(model, loss).evaluate(DataLoader(data(run)[1], 64))["loss"]
     sample = generate(run, model, "\n", 60 if run.smoke else 500, 0.8)
     run.path("sample", "sample.txt").write_text(sample + "\n")
@@ -131,7 +131,7 @@ def test(run: Run, model: GPT) -> None:
     run.report("validation loss", nats, "nats per character", digits=4, sample=sample)
 
 
-def generate(run: Run, model: GPT, prompt: str, length: int, temperature: float) -> str:
+def generate(run: Run, model: nn.Module, prompt: str, length: int, temperature: float) -> str:
     """The prompt and `length` characters more, each drawn from softmax(scores / temperature)."""
     letters = CharacterTokenizer.from_dict(run.notes)
     generator, numbers = Generator(run.seed), letters.encode(prompt)

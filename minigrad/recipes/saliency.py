@@ -14,6 +14,7 @@ The test: blank the pixels with the largest weights, and see how fast the class 
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,9 @@ def scores(model: Callable[[Tensor], Tensor], x: Tensor, classes: np.ndarray) ->
 def slope(model: Callable[[Tensor], Tensor], x: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """dS_k / dx, like x."""
     at = Tensor(x, requires_grad=True)
-    return grad(scores(model, at, classes).sum(), at)[0].numpy()
+    (g,) = grad(scores(model, at, classes).sum(), at)
+    assert g is not None  # the scores depend on every picture
+    return g.numpy()
 
 
 def smooth(model: nn.Module, x: np.ndarray, classes: np.ndarray, n: int, noise: float, seed: int = 0) -> np.ndarray:
@@ -64,7 +67,7 @@ def integrated(model: Callable[[Tensor], Tensor], x: np.ndarray, classes: np.nda
     return x * total / n
 
 
-def grad_cam(model: nn.Sequential, x: np.ndarray, classes: np.ndarray, layer: int = LAYER) -> np.ndarray:
+def grad_cam(model: Any, x: np.ndarray, classes: np.ndarray, layer: int = LAYER) -> np.ndarray:
     """(B, 1, H, W), the map of the layer brought to the picture's size."""
     with no_grad():
         channels = model[: layer + 1](Tensor(x)).numpy()  # (B, C, h, w)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Dataset, Subset, movie_reviews, padded, random_split
+from ..data import ArrayDataset, Dataset, Subset, movie_reviews, padded, random_split
 from ..random import Generator
 from .run import Run
 
@@ -61,8 +61,10 @@ class ByLength:
 def reviews(run: Run) -> list[tuple[list[str], np.ndarray]]:
     """(texts, labels) to learn from, to validate and to test: 72, 8 and 20 % of the film reviews."""
     texts, labels, _ = movie_reviews()
-    parts = random_split(range(len(texts)), [0.72, 0.08, 0.2], stratify=labels, generator=Generator(run.seed))
+    parts = random_split(
+        ArrayDataset(np.arange(len(texts))), [0.72, 0.08, 0.2], stratify=labels, generator=Generator(run.seed)
+    )
     if run.smoke:  # a few of each class, which come one after the other
         parts = [Subset(part, np.linspace(0, len(part) - 1, min(len(part), 96))) for part in parts]
-    chosen = [list(part) for part in parts]
+    chosen = [part.whole()[0] for part in parts]  # places in the texts
     return [([texts[i] for i in part], labels[part]) for part in chosen]

@@ -5,6 +5,8 @@ Vaswani et al. 2017, arXiv:1706.03762, small, with the norms before the branches
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import nn, optim
@@ -34,7 +36,7 @@ class Translator(nn.Module):
         super().__init__()
         self.token = nn.Embedding(tokens, width)  # both languages share their pieces
         self.place = nn.PositionalEncoding(width, dropout, max_len=512, batch_first=True)
-        sizes = {"num_encoder_layers": layers, "num_decoder_layers": layers, "dim_feedforward": inner}
+        sizes: dict[str, Any] = {"num_encoder_layers": layers, "num_decoder_layers": layers, "dim_feedforward": inner}
         self.transformer = nn.Transformer(width, heads, **sizes, dropout=dropout, batch_first=True, norm_first=True)
         self.scores = nn.Linear(width, tokens, bias=False)
         self.scores.weight = self.token.weight  # one table for reading and writing (Press, Wolf 2017)
@@ -59,7 +61,7 @@ class Translator(nn.Module):
 
 
 @no_grad()
-def translate(model: Translator, sources: list[list[int]], beams: int, power: float = 0.6) -> list[list[int]]:
+def translate(model: nn.Module, sources: list[list[int]], beams: int, power: float = 0.6) -> list[list[int]]:
     """Beam search: the beams are the translations begun that score best, log p(words) / length**power; one that has
     ended stays among them as it is.
 
@@ -88,17 +90,17 @@ def translate(model: Translator, sources: list[list[int]], beams: int, power: fl
     return [[n for n in row[1:].tolist() if n != END] for row in numbers[::k]]
 
 
-def translated(model: Translator, pieces: BytePairTokenizer, texts: list[str], beams: int) -> list[str]:
+def translated(model: nn.Module, pieces: BytePairTokenizer, texts: list[str], beams: int) -> list[str]:
     sources = [pieces.encode(text)[:MOST] for text in texts]
     order = np.argsort([len(source) for source in sources], kind="stable")
-    found = {}
+    found: dict[int, list[int]] = {}
     for i in range(0, len(order), 64):
         chosen = order[i : i + 64]
-        found |= zip(chosen, translate(model, [sources[j] for j in chosen], beams))
+        found |= zip(chosen.tolist(), translate(model, [sources[j] for j in chosen], beams))
     return [pieces.decode(found[i]).strip() for i in range(len(texts))]
 
 
-def bleu(model: Translator, pieces: BytePairTokenizer, pairs: list[tuple[str, str]], beams: int) -> tuple[float, list]:
+def bleu(model: nn.Module, pieces: BytePairTokenizer, pairs: list[tuple[str, str]], beams: int) -> tuple[float, list]:
     """The BLEU of the translations of all pairs, and these."""
     metric, found = BLEU(), translated(model, pieces, [source for source, _ in pairs], beams)
     metric.update(found, [target for _, target in pairs])

@@ -103,4 +103,4 @@ def batched(x: np.ndarray) -> list[np.ndarray]:
 def generate(run: Run, model: VAE, prompt: str, length: int, temperature: float) -> str:
     """Draw `length` digits, of codes as far out as `temperature`; returns the picture's file. There is no prompt."""
     z = temperature * Generator(run.seed).numpy("standard_normal", (length, run.latent), np.float32)
-    return str(viz.image_grid(applied(model.decode, np.float32(z)), run.out / "generated.png", columns=20))
+    return str(viz.image_grid(applied(model.decode, z.astype(np.float32)), run.out / "generated.png", columns=20))

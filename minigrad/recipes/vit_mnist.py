@@ -114,7 +114,7 @@ def test(run: Run, model: ViT) -> None:
     run.classified(model, F.cross_entropy, samples, NAMES)
 
 
-def look(run: Run, model: ViT, x: np.ndarray) -> None:
+def look(run: Run, model: nn.Module, x: np.ndarray) -> None:
     """Draw what the class token looks at in pictures of each class: over all layers, and by each head of the last."""
     with no_grad():
         weights = model.eval().attention(Tensor(x))

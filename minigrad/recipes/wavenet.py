@@ -54,11 +54,11 @@ class WaveNet(nn.Module):
         return 1 + sum(layer.dilation for layer in self.layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        h, total = self.token(x).mT, 0.0  # (B, C, T)
+        h, skips = self.token(x).mT, []  # (B, C, T)
         for layer in self.layers:
             h, skip = layer(h)
-            total = total + skip
-        y = F.relu(total.mT)  # (B, T, S)
+            skips.append(skip)  # (B, S, T)
+        y = F.relu(sum(skips[1:], skips[0]).mT)  # (B, T, S)
         return self.scores(F.relu(self.mixed(y)))
 
 
