@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import PRIMITIVES, Case, Primitive, bools, ints, reduced
+from ..primitive import PRIMITIVES, Case, Primitive, bools, ints, reduced, within
 from . import contenders
 from .suite import Suite
 from .worker import Absent, Work
@@ -61,6 +61,8 @@ def arguments(p: Primitive, what: int | Case, rng: np.random.Generator) -> list:
     for a in what.args:
         if isinstance(a, ints):
             filled.append(rng.integers(a.low, a.high, a.shape))
+        elif isinstance(a, within):
+            filled.append(rng.uniform(a.low, a.high, a.shape).astype(np.float32))
         elif isinstance(a, bools):
             filled.append(rng.random(a.shape) < 0.5)
         else:

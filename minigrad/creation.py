@@ -80,6 +80,8 @@ def _made(array: Any, requires_grad: bool) -> Tensor:
 def _shape(shape: Any, lengths: tuple = ()) -> tuple[int, ...]:
     """The lengths of ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(2)``."""
     given = (shape, *lengths) if lengths or not isinstance(shape, (tuple, list)) else shape
+    if len(given) == 1 and isinstance(given[0], (tuple, list)):
+        given = given[0]
     if not all(hasattr(n, "__index__") and n.__index__() >= 0 for n in given):
         raise ShapeError(f"shape: lengths must be integers from 0 up: got {tuple(given)}.")
     return tuple(n.__index__() for n in given)

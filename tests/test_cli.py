@@ -49,7 +49,8 @@ def test_train_prints_epochs_files_and_the_test_accuracy_last(one_epoch):
     header, first, *_, last = output.splitlines()
     assert header == "digits-cnn: 1 epoch on the numpy backend"
     assert re.fullmatch(
-        r"epoch 1/1  train loss \d\.\d{4} accuracy +[\d.]+ %  validation loss \d\.\d{4} accuracy +[\d.]+ %", first
+        r"epoch 1/1  train loss \d\.\d{4} accuracy +[\d.]+ %  validation loss \d\.\d{4} accuracy +[\d.]+ %  [\d.]+ s",
+        first,
     )
     assert re.fullmatch(r"test accuracy \d+\.\d\d %", last)
     for file in out.iterdir():

@@ -57,7 +57,7 @@ def pieces(x, ends, axis):
 
 
 def close(parts, whole, axis):
-    np.testing.assert_allclose(mg.concat(*parts, axis=axis).numpy(), whole.detach().numpy(), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(mg.concat(parts, axis=axis).numpy(), whole.detach().numpy(), rtol=0, atol=1e-12)
 
 
 STEPS = pytest.mark.parametrize("ends", [range(1, T + 1), (5, *range(6, T + 1)), (4, 8, T), (T,)], ids=str)

@@ -125,7 +125,8 @@ def looped(primitives):
         if name in others or not p.inline or not p.inline.startswith(f"{name}(") or p.defaults or p.kind == "bool":
             continue
         ufunc = getattr(np, "rint" if name == "round" else name, None)
-        if not p.replaces and isinstance(ufunc, np.ufunc) and name not in ("copysign", "heaviside"):
+        floats = isinstance(ufunc, np.ufunc) and "f" * ufunc.nin + "->f" in ufunc.types
+        if not p.replaces and floats and name not in ("copysign", "heaviside"):
             pairs, smallest = ufunc.nin == 2, _ONE_FROM if name in _ROUNDINGS else _LOOP_FROM
             found[name] = _pair_from(_PAIR_FROM) if pairs else _unary_from(smallest)
     return found

@@ -198,9 +198,15 @@ class Recorder:
         if p.fused or p.replaces:
             if p.checked:
                 p.shape(p.name, *args, **params)
-            out = p.forward(TRACE.F, *args, **params)
+            try:
+                out = p.forward(TRACE.F, *args, **params)
+            except AttributeError as error:  # its body asks the array library for what is no primitive
+                raise self._inexpressible(p) from error
             return out[: p.outputs] if p.outputs > 1 else out[0] if isinstance(out, tuple) else out
-        raise TraceError(
+        raise self._inexpressible(p)
+
+    def _inexpressible(self, p: Primitive) -> TraceError:
+        return TraceError(
             f"onnx.export: {self.place} uses the primitive {p.name}, which cannot be expressed in ONNX. Replace the "
             "layer, or leave it out of what is exported."
         )
