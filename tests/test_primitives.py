@@ -331,6 +331,10 @@ GRADIENT = {
         lambda a, b: (np.hypot(a, b) < 1e-100) | (np.hypot(a, b) > 1e100),
         "a**2 + b**2 over- and underflows in PyTorch; at (0, 0) there is no derivative: NaN",
     ),
+    "remainder": (
+        lambda a, b: np.isinf(a) | np.isinf(b),
+        "the floor is the standard's floor_divide, which has 0 there",
+    ),
     "sinc": (lambda x: np.abs(x) > 1e200, "PyTorch overflows x**2"),
     "fmod": (lambda a, b: np.abs(b) < 1e-200, "PyTorch overflows a / b"),
     "softsign": (np.isinf, "PyTorch divides infinity by infinity; the slope there is 0"),

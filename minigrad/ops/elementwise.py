@@ -4,7 +4,6 @@ Read a row as the line in the textbook: ``x=lambda g, y: g * y`` says dL/dx = g 
 through the compilers, Numba and CUDA. Where an input has no rule, the gradient is that of the text.
 """
 
-import math
 from math import pi
 
 from ..primitive import ALIASES, Spec, broadcast, case, elementwise, fused, primitive, result_dtype
@@ -52,18 +51,12 @@ floor_divide = elementwise(
 )
 
 
-def quotient(F, a, b):
-    """floor(a / b) as the remainder takes it: -1 or 0 by an infinite b, NaN of an infinite a."""
-    far = F.where(F.less(F.sign(a) * F.sign(b), 0), -1, 0)
-    return F.where(F.isinf(a), math.nan, F.where(F.isinf(b), far, F.floor_divide(a, b)))
-
-
 remainder = elementwise(
     "remainder",
     "{a} % {b}",
     domain="abs(b) > 0.1",
     a=lambda g: g,
-    b=lambda F, g, a, b: -g * quotient(F, a, b),
+    b=lambda F, g, a, b: -g * F.floor_divide(a, b),
     doc="y = a - b floor(a / b), with the sign of b.",
 )
 fmod = elementwise(
