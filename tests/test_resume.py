@@ -81,6 +81,33 @@ def test_accumulated_gradients_are_those_of_the_joint_batch():
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("stop", [1, 4, 6, 7, 9])  # groups of 3 batches, and 1 at the end of an epoch of 7
+def test_gradients_that_wait_for_more_batches_are_part_of_the_state(tmp_path, stop):
+    path, validation = tmp_path / "state.safetensors", DataLoader(ArrayDataset(X, Y), 25)
+    whole = made(accumulate=3)
+    whole.fit(loader(False), validation, 3)
+    first = made(StopAt(stop), SaveState(path), accumulate=3)
+    first.fit(loader(False), validation, 3)
+    second = made(StopAt(-1), SaveState(path), accumulate=3)
+    second.load_state_dict(io.load(path))
+    second.fit(loader(False), validation, 3 - (second.epoch - second.within))
+    for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
+        assert (a.numpy() == b.numpy()).all()
+
+
+def test_data_of_unknown_length_lose_no_gradient():
+    """The last batches of an epoch, too few for a group, make a step as those of a list do."""
+    batches = [(mg.tensor(X[i : i + 10]), mg.tensor(Y[i : i + 10])) for i in range(0, 50, 10)]
+    trained = []
+    for data in (batches, iter(batches)):
+        trained.append(made(accumulate=3))
+        trained[-1].callbacks = ()
+        trained[-1].fit(data, epochs=1)
+    known, unknown = trained
+    for a, b in zip(known.model.parameters(), unknown.model.parameters(), strict=True):
+        assert (a.numpy() == b.numpy()).all()
+
+
 def test_a_loop_by_hand_can_save_and_go_on(tmp_path):
     def parts():
         mg.manual_seed(0)

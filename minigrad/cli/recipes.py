@@ -40,11 +40,8 @@ def predict(options: argparse.Namespace) -> None:
     """Ask a trained model about files or texts, one answer a line."""
     run, recipe, model = _trained(options, "predict")
     for text in options.inputs:
-        print(
-            f"{text}: {recipe.predict(run, model, text)}"
-            if len(options.inputs) > 1
-            else recipe.predict(run, model, text)
-        )
+        named = f"{text}: " if len(options.inputs) > 1 else ""
+        print(named + recipe.predict(run, model, text))
 
 
 def generate(options: argparse.Namespace) -> None:

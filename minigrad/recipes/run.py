@@ -51,8 +51,17 @@ class Run:
             self.resumed = self._saved_state()
             self.before = float(self.resumed["run"]["seconds"])
             return
-        for path in (self.weights, self.results, self.state):
-            path.unlink(missing_ok=True)  # after a stop they would belong to other weights
+        # after a stop they would belong to other weights
+        for path in (*self._earlier(), self.weights, self.results, self.state):
+            path.unlink(missing_ok=True)
+
+    def _earlier(self) -> list[Path]:
+        """The pictures and samples that an earlier run has left in the folder, as its results name them."""
+        try:
+            files = json.loads(self.results.read_text())["files"]
+            return [self.out / Path(name).name for name in files]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []  # no results, or not of a run: nothing here is known to be ours
 
     def trained(self, network: Callable[[Run], Module]) -> Module:
         """The model with the weights that a run has left in the folder, and the options and notes of that run."""
@@ -168,6 +177,7 @@ class Run:
                 "parameters": sum(p.size for p in self.trainer.model.parameters()),
                 "history": history,
                 "seconds": round(self.took, 3),
+                "files": sorted(path.name for path in self.written.values()),
                 "versions": {"minigrad": __version__, "python": platform.python_version(), "numpy": np.__version__},
             }
             io.atomic_write(self.path("results", "results.json"), json.dumps(everything, indent=1) + "\n")

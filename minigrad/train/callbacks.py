@@ -37,7 +37,8 @@ class Callback:
 
 
 class LRSchedule(Callback):
-    """Step a learning-rate scheduler after every "batch" (one-cycle, warm-up) or every "epoch"."""
+    """Step a learning-rate scheduler after every "batch" (one-cycle, warm-up) or every "epoch"; where the trainer
+    accumulates gradients, after every step."""
 
     def __init__(self, scheduler: Any, every: str = "batch"):
         if every not in ("batch", "epoch"):
@@ -45,7 +46,7 @@ class LRSchedule(Callback):
         self.scheduler, self.every = scheduler, every
 
     def batch_end(self, trainer: Trainer) -> None:
-        if self.every == "batch":
+        if self.every == "batch" and not trainer.accumulating:
             self.scheduler.step()
 
     def epoch_end(self, trainer: Trainer) -> None:

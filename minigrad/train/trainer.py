@@ -74,7 +74,8 @@ class Trainer:
     loss: called as ``loss(model(*inputs), targets)``, the mean over the batch. Data: iterables of ``(*inputs,
     targets)``, such as a DataLoader. metrics are gathered on the training batches as the model learns (so with dropout,
     augmented images, and the weights of the moment) and on the validation data after each epoch. accumulate: add up the
-    gradients of so many batches, as one of their joint size, before a step.
+    gradients of so many batches, as one of their joint size, before a step; what is left at the end of an epoch makes a
+    step too, a smaller one.
 
     Another way to learn from a batch (two networks against each other, several losses) is a subclass with its own
     `compute`, which gives the loss, or `step`, which learns; and with its own `parts`, if it has more to remember.
@@ -156,6 +157,8 @@ class Trainer:
             self._tell("batch_end")
             if self.stopping:  # an epoch cut short has no figures to compare with the others
                 return
+        if self.accumulating and not self.batches:  # data of unknown length: only now is it known that this was all
+            self._update()
         if not self.batch:
             raise ArgumentError(
                 "Trainer.fit: the training data gave no batch. A generator can be passed through only once."
@@ -181,10 +184,18 @@ class Trainer:
         loss, prediction, targets = self.compute(batch)
         value = self.finite(loss.item(), batch)
         (loss if self.accumulate == 1 else loss / self.accumulate).backward()
-        if self.batch % self.accumulate == 0 or self.batch == self.batches:
-            self._tell("before_step")
-            self.optimizer.step()
+        if not self.accumulating:
+            self._update()
         return Step(value, prediction.detach(), targets, len(targets))
+
+    @property
+    def accumulating(self) -> bool:
+        """There are gradients of batches that no step has used yet, and more batches to come."""
+        return self.batch % self.accumulate != 0 and self.batch != self.batches
+
+    def _update(self) -> None:
+        self._tell("before_step")
+        self.optimizer.step()
 
     def finite(self, loss: float, batch: Any) -> float:
         """The loss, if it is a number; else an error that names the first layer whose output is none."""
@@ -213,7 +224,13 @@ class Trainer:
             "mean": self.mean.state_dict(),
             "metrics": {m.name: m.state_dict() for m in self.metrics},
             "data": self.data.state_dict() if hasattr(self.data, "state_dict") else None,
+            "gradients": self._gradients(),
         }
+
+    def _gradients(self) -> dict[str, Any]:
+        """The gradients that wait for more batches, by parameter; empty between steps, which start from none."""
+        waiting = self.within and self.accumulating
+        return {n: p.grad for n, p in self.model.named_parameters() if waiting and p.grad is not None}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Become what the trainer was that gave this state. `fit` then goes on, given the same data."""
@@ -231,6 +248,9 @@ class Trainer:
         self.mean.load_state_dict(state["mean"])
         for metric in self.metrics:
             metric.load_state_dict(state["metrics"][metric.name])
+        for name, p in self.model.named_parameters():
+            g = state.get("gradients", {}).get(name)
+            p.grad = None if g is None else Tensor(g).to(p.device)
         self._data_state = state["data"]
 
     # -- after training ------------------------------------------------------------------------------------------------
