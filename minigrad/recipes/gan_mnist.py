@@ -2,7 +2,8 @@
 
 Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1, with the generator's loss of section 3, whose gradient does not
 vanish while the discriminator wins; convolutions, initial weights and Adam's momentum as DCGAN's (Radford, Metz,
-Chintala 2015, arXiv:1511.06434).
+Chintala 2015, arXiv:1511.06434). The players chase each other in circles: what draws in the end is the average of the
+weights along the way (Yazici et al. 2019, arXiv:1806.04498).
 """
 
 from collections.abc import Sequence
@@ -17,12 +18,14 @@ from ..mode import no_grad
 from ..nn import functional as F
 from ..random import Generator, randn
 from ..tensor import Tensor
-from ..train import BinaryAccuracy, Callback, Trainer
+from ..train import EMA, BinaryAccuracy, Callback, Trainer
 from ..train.trainer import Step
 from . import cnn_mnist, judge
 from .run import Run
 
-DEFAULTS = {"epochs": 6, "batch_size": 128, "lr": 5e-4, "noise": 64, "width": 16, "every": 1, "samples": 2000}
+DEFAULTS = {
+    "epochs": 12, "batch_size": 128, "lr": 2e-4, "noise": 64, "width": 32, "average": 0.999, "every": 1, "samples": 2000,
+}  # fmt: skip
 SMOKE = {"width": 4, "noise": 8, "samples": 40}
 
 
@@ -113,7 +116,7 @@ class Album(Callback):
         if trainer.epoch % self.run.every == 0:
             path = self.run.path(f"epoch {trainer.epoch}", f"samples-{trainer.epoch:03d}.png")
             title = f"{self.run.name}, epoch {trainer.epoch}"
-            viz.image_grid(drawn(self.run, trainer.model, 100), path, columns=20, title=title)
+            viz.image_grid(drawn(self.run, trainer.evaluated, 100), path, columns=20, title=title)
 
 
 def drawn(run: Run, model: nn.Module, n: int) -> np.ndarray:
@@ -131,7 +134,7 @@ def train(run: Run) -> None:
     if run.resumed is None:  # else it has learned
         judge.learn(run, model.judge)
     adam = lambda player: optim.Adam(player.parameters(), lr=run.lr, betas=(0.5, 0.999))
-    game = Game(model, adam(model.generator), adam(model.discriminator), run.noise, [Album(run)])
+    game = Game(model, adam(model.generator), adam(model.discriminator), run.noise, [EMA(run.average, use_buffers=True), Album(run)])
     batches = DataLoader(cnn_mnist.data(run, "train"), run.batch_size, shuffle=True, drop_last=True, seed=run.seed)
     run.fit(game, batches)
     test(run, model)
