@@ -127,3 +127,17 @@ def test_missing_package_names_its_extra(tmp_path, monkeypatch):
     with pytest.raises(ExtraError, match=r"pip install 'minigrad-engine\[train\]'") as caught:
         io.save({}, tmp_path / "state.safetensors")
     assert isinstance(caught.value, MinigradError) and isinstance(caught.value, ImportError)
+
+
+def test_equal_things_make_equal_files(tmp_path):
+    notes = {f"note {i}": "é" * i for i in range(20)}
+    for name in ("a", "b"):
+        io.save({"x": np.arange(3.0)}, tmp_path / f"{name}.safetensors", metadata=notes)
+        notes = dict(reversed(notes.items()))
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert io.load_metadata(tmp_path / "a.safetensors") == notes
+
+
+def test_the_path_comes_second(tmp_path):
+    with pytest.raises(DTypeError, match="first what is saved, then the file's path: got a dict as path"):
+        io.save(tmp_path / "a.npz", {"x": np.arange(3.0)})

@@ -6,6 +6,7 @@ from .base import backend_names as backend_names
 from .base import backend_of as backend_of
 from .base import get_backend as get_backend
 from .base import register as register
+from .base import register_arrays as register_arrays
 from .cupy import CupyBackend
 from .numba import NumbaBackend
 from .numpy import NumpyBackend

@@ -169,10 +169,15 @@ def register(backend: Backend | Callable[[], Backend], name: str | None = None) 
     reason."""
     if isinstance(backend, Backend):
         _BACKENDS[backend.name] = backend
-        _BY_TYPE.setdefault(backend.array, backend)
+        register_arrays(backend)
     else:
         assert name is not None
         _FACTORIES[name] = backend
+
+
+def register_arrays(backend: Backend) -> None:
+    """Make a backend known by the type of its arrays; alone, for one that nobody is to choose by a name."""
+    _BY_TYPE.setdefault(backend.array, backend)
 
 
 def get_backend(name: str | Backend) -> Backend:

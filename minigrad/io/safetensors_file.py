@@ -32,9 +32,20 @@ def encoded(arrays: dict[str, np.ndarray], notes: dict[str, str]) -> bytes:
     """The content of a file."""
     safetensors = library("save")
     try:
-        return safetensors.numpy.save(arrays, notes or None)
+        return _ordered(safetensors.numpy.save(arrays, notes or None))
     except (safetensors.SafetensorError, ValueError, TypeError) as error:
         raise DTypeError(f"save: not possible in a safetensors file: {error}.") from None
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same with the notes in the order of their names: the library leaves it to chance, and equal runs are to write
+    equal files."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(start - 8)
+    return content[:8] + text + content[start:] if len(text) == start - 8 else content
 
 
 def read(path: Path, memory_map: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -33,6 +33,8 @@ def save(state: Mapping[Any, Any], path: str | os.PathLike, *, metadata: Mapping
     integer keys, tuples and NaN included. Its arrays are named by their path, ``model.weight``. The file is complete or
     as it was before. complex128, which safetensors lacks, is stored there as pairs of float64.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise DTypeError(f"save: first what is saved, then the file's path: got a {type(path).__name__} as path.")
     path = Path(path)
     suffix = _suffix(path, WRITTEN)
     if not isinstance(state, Mapping):

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Backend
-from ..backend.base import _BY_TYPE
+from ..backend import Backend, register_arrays
 from ..convert import index
 from ..errors import BackendError, TraceError
 from ..mode import MODE, Mode
@@ -318,4 +317,4 @@ class TraceBackend(Backend):
 
 
 TRACE: TraceBackend = TraceBackend()
-_BY_TYPE[Traced] = TRACE  # known by its arrays, not by a name: nobody is to compute with it
+register_arrays(TRACE)
