@@ -2,9 +2,11 @@
 
     python -m minigrad.benchmarks.parity mlp-mnist cnn-mnist --json benchmarks/results/parity.json
 
-A recipe's file is run a second time with ``torch.nn`` in place of ``minigrad.nn``, which makes PyTorch's model; it
-starts from the same weights and sees the same batches at the same rates, step by step. What it has learned is then
-tested by the recipe's own test. The two differ by rounding, which training amplifies: equal within seed noise.
+A recipe's file is run a second time with ``torch.nn`` in place of ``minigrad.nn`` (`twin`), which makes PyTorch's
+model; it starts from the same weights and sees the same batches at the same rates, step by step, without stopping
+early. What it has learned is then tested by the recipe's own test. The two differ by rounding, and by the random
+numbers of dropout, which training amplifies: equal within seed noise. The times are of the training alone, without
+validation; minigrad's hold the loading of its kernels, and at first use their compilation.
 """
 
 from __future__ import annotations
@@ -16,12 +18,11 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from .. import io, nn, optim
+from .. import io
 from ..data import DataLoader
 from ..errors import ArgumentError
 from ..extras import require
@@ -31,34 +32,8 @@ from ..recipes import find
 from ..recipes.run import Run
 from ..tensor import Tensor
 from ..threads import get_num_threads
-from ..train import Callback, ClipGradients, Trainer
-
-SWAPS = {
-    "from .. import nn, optim": "from torch import nn",
-    "from .. import nn": "from torch import nn",
-    "from ..nn import functional as F": "from torch.nn import functional as F",
-    "from ..tensor import Tensor": "from torch import Tensor",
-}
-
-
-def by_torch(recipe: ModuleType) -> ModuleType:
-    """The recipe's module with PyTorch in place of minigrad's networks, and so the modules it takes them from."""
-    lines = []
-    for line in Path(str(recipe.__file__)).read_text().splitlines():
-        line = SWAPS.get(line, line)
-        if line.startswith(("from ..", "from . ")):
-            line = line.replace("from ..", "from minigrad.", 1)
-        elif line.startswith("from .") and not line.startswith(("from .run ", "from .images ", "from .tabular ")):
-            name = line.split()[1].lstrip(".")
-            sys.modules[f"{__name__}.{name}"] = by_torch(find(name.replace("_", "-"), any_part=True))
-            line = line.replace(f"from .{name} ", f"from {__name__}.{name} ", 1)
-        elif line.startswith("from ."):
-            line = line.replace("from .", "from minigrad.recipes.", 1)
-        lines.append(line.replace("minigrad. import", "minigrad import"))
-    module = ModuleType(f"torch_{recipe.__name__.rpartition('.')[2]}")
-    module.__dict__["optim"] = optim
-    exec(compile("\n".join(lines), str(recipe.__file__), "exec"), module.__dict__)
-    return module
+from ..train import Callback, ClipGradients, EarlyStopping, Trainer
+from .twin import loss_of, twin
 
 
 class Rates(Callback):
@@ -84,7 +59,7 @@ class Compared(Run):
         self.trainer, first, place = trainer, _copied(trainer.model), train.state_dict()
         random = default_generator.get_state()
         rates = Rates()
-        trainer.callbacks += (rates,)
+        trainer.callbacks = (*(c for c in trainer.callbacks if not isinstance(c, EarlyStopping)), rates)
         start = time.perf_counter()
         trainer.fit(train, None, self.epochs)
         self.seconds_of = {"minigrad": time.perf_counter() - start}
@@ -92,9 +67,7 @@ class Compared(Run):
 
         default_generator.set_state(random)
         train.load_state_dict(place)
-        start = time.perf_counter()
-        self.theirs = _trained_by_torch(self, trainer, train, first, rates.rates)
-        self.seconds_of["torch"] = time.perf_counter() - start
+        self.theirs, self.seconds_of["torch"] = _trained_by_torch(self, trainer, train, first, rates.rates)
 
     def report(self, figure: str, value: float, unit: str = "", *, digits: int = 2, **results: Any) -> None:
         self.figure, self.value, self.unit = figure, value, unit
@@ -106,15 +79,15 @@ def _copied(model: Any) -> dict[str, np.ndarray]:
 
 def _trained_by_torch(
     run: Compared, trainer: Trainer, train: DataLoader, first: dict[str, np.ndarray], rates: Sequence[list[dict]]
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], float]:
     torch = require("torch", extra="bench", use="parity")
     torch.set_num_threads(get_num_threads())
     torch.manual_seed(run.seed)
-    module = by_torch(find(run.name))
+    module = twin(find(run.name))
     model = module.network(run)
     model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in first.items()})
     model.train()
-    loss_of = _torch_loss(torch, module, trainer.loss)
+    loss_of_batch = loss_of(trainer, module, model)
     names = {id(p): name for name, p in trainer.model.named_parameters()}
     theirs = dict(model.named_parameters())
     kind = type(trainer.optimizer).__name__
@@ -128,13 +101,13 @@ def _trained_by_torch(
             group.pop(key, None)
     optimizer = getattr(torch.optim, kind)(groups)
     clip = next((c.max_norm for c in trainer.callbacks if isinstance(c, ClipGradients)), None)
-    step = 0
+    step, start = 0, time.perf_counter()
     for _ in range(run.epochs):
-        for *inputs, targets in train:
-            arrays = [torch.from_numpy(part.numpy()) for part in (*inputs, targets)]
+        for batch in train:
+            arrays = [torch.from_numpy(part.numpy()) for part in batch]
             for group, values in zip(optimizer.param_groups, rates[step]):
                 group.update(values)
-            loss = loss_of(model(*arrays[:-1]), arrays[-1])
+            loss = loss_of_batch(*arrays)
             optimizer.zero_grad()
             loss.backward()
             if clip is not None:
@@ -142,24 +115,20 @@ def _trained_by_torch(
             optimizer.step()
             loss.item()
             step += 1
-    return {name: value.detach().numpy() for name, value in model.state_dict().items()}
+    seconds = time.perf_counter() - start
+    return {name: value.detach().numpy() for name, value in model.state_dict().items()}, seconds
 
 
-def _torch_loss(torch: Any, module: ModuleType, loss: Any) -> Any:
-    """PyTorch's function or layer for the trainer's, or the recipe's own function over PyTorch's."""
-    if isinstance(loss, nn.CrossEntropyLoss):
-        return torch.nn.CrossEntropyLoss(None if loss.weight is None else torch.from_numpy(loss.weight.numpy()))
-    own = module.__dict__.get(loss.__name__)
-    return own or getattr(torch.nn.functional, loss.__name__)
-
-
-def compare(name: str, *, epochs: int | None, seed: int, backend: str) -> dict[str, Any]:
-    """Train the recipe twice and test both."""
+def compare(name: str, *, epochs: int | None, seed: int, backend: str, smoke: bool = False) -> dict[str, Any]:
+    """Train the recipe twice and test both. smoke: tiny data and a small model, to see that all works."""
     recipe = find(name)
-    options = {**recipe.DEFAULTS, "seed": seed} | ({"epochs": epochs} if epochs else {})
+    options = {**recipe.DEFAULTS, "seed": seed}
+    if smoke:
+        options |= {"epochs": 1, "batch_size": 16} | getattr(recipe, "SMOKE", {})
+    options |= {"epochs": epochs} if epochs else {}
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        run = Compared(name, options, backend=backend, out=Path(folder))
+        run = Compared(name, options, backend=backend, out=Path(folder), smoke=smoke)
         recipe.train(run)
         for who, weights in (("minigrad", run.ours), ("torch", run.theirs)):
             model = recipe.network(run)
@@ -182,6 +151,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backend", default="numba")
+    parser.add_argument("--smoke", action="store_true", help="tiny data and small models, to see that all works")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     set_backend(options.backend)
@@ -189,7 +159,7 @@ def main() -> None:
     for name in options.recipes:
         manual_seed(options.seed)
         try:
-            row = compare(name, epochs=options.epochs, seed=options.seed, backend=options.backend)
+            row = compare(name, epochs=options.epochs, seed=options.seed, backend=options.backend, smoke=options.smoke)
         except ArgumentError as error:
             sys.exit(f"parity: {error}")
         rows.append(row)

@@ -30,7 +30,8 @@ QUESTION = "a warm , funny and moving film ."
 def embedding(words: int, width: int) -> nn.Embedding:
     """Small vectors: most words are seen a few times only, and have to turn by then."""
     table = nn.Embedding(words, width, padding_idx=0)
-    table.weight.array *= np.float32(0.1)
+    with no_grad():
+        table.weight *= 0.1
     return table
 
 
@@ -51,7 +52,7 @@ class TextCNN(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """words: (B, T) numbers, 0 behind the end; scores: (B, 2)."""
         x = self.dropout(self.embedding(words)).transpose(1, 2)  # (B, C, T)
-        found = [F.relu(convolution(x)).max(axis=2) for convolution in self.convolutions]  # (B, filters) each
+        found = [F.relu(convolution(x)).amax(axis=2) for convolution in self.convolutions]  # (B, filters) each
         return self.scores(self.dropout(concat(*found, axis=1)))
 
 
