@@ -18,17 +18,22 @@ SUITES ?= overhead ops kernels train cold
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types parity bench clean
+.PHONY: help demo test lint types parity bench notebooks clean
 
 help:
 	@echo "make demo            install, and train a network on handwritten digits"
 	@echo "make test            lint, types, tests (PARITY=1: compared with PyTorch too)"
 	@echo "make lint | types    one of them"
+	@echo "make notebooks       open the lessons in Jupyter"
 	@echo "make bench           all benchmarks, and the README's tables of them (SUITES=train: one of them)"
 	@echo "make clean           remove the environment, caches and runs"
 
 demo: $(VENV)/.train
 	$(BIN)/minigrad train digits-cnn $(RUN_OPTIONS)
+
+notebooks: $(VENV)/.notebooks
+	$(PIP) install jupyterlab
+	$(BIN)/jupyter lab notebooks
 
 test: lint types $(if $(filter-out 0 no,$(PARITY)),$(VENV)/.parity)
 	$(BIN)/python -m pytest -n $(JOBS)
@@ -50,7 +55,7 @@ bench: $(VENV)/.bench
 	@$(BIN)/python -m minigrad.benchmarks.table
 
 # Each stamp says which extra is installed. It is renewed when pyproject.toml changes.
-$(VENV)/.train $(VENV)/.dev $(VENV)/.parity $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.train $(VENV)/.notebooks $(VENV)/.dev $(VENV)/.parity $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@echo "installing minigrad[$*] into $(VENV)"
 	@$(INSTALL) '.[$*]'
 	@touch $@
