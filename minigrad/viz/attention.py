@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError
-from .figure import new_figure, write_png
+from .figure import finished, new_figure, values
 
 
 def attention_map(
     weights: Any,
-    path: str | os.PathLike,
+    path: str | os.PathLike | None = None,
     *,
     queries: Sequence[str] = (),
     keys: Sequence[str] = (),
     title: str = "",
-) -> Path:
+) -> Any:
     """Draw attention weights, black where a query (row) looks at a key (column) alone. A panel for each head.
 
     weights: (T, S), or (H, T, S) for H heads, from 0 to 1; queries, keys: T and S names, such as the words.
     """
-    heads = np.asarray(weights, np.float64)
+    heads = values(weights, np.float64)
     if heads.ndim not in (2, 3) or not heads.size:
         raise ShapeError(f"attention_map: weights must be (T, S) or (H, T, S), none of them 0: got {heads.shape}.")
     heads = heads.reshape(-1, *heads.shape[-2:])  # (H, T, S)
@@ -44,4 +43,4 @@ def attention_map(
             axes.set_xticks(range(s), keys, rotation=90)
         axes.tick_params(length=2)
     figure.suptitle(title, fontsize=11)
-    return write_png(figure, path)
+    return finished(figure, path)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError
-from .figure import new_figure, write_png
+from .figure import finished, new_figure, values
 
 
 def confusion_matrix(
-    matrix: Any, path: str | os.PathLike, *, names: Sequence[str] | None = None, title: str = ""
-) -> Path:
+    matrix: Any, path: str | os.PathLike | None = None, *, names: Sequence[str] | None = None, title: str = ""
+) -> Any:
     """Draw counts: entry [i, j] is how many samples of class i were taken for class j. matrix: (K, K)."""
-    counts = np.asarray(matrix)
+    counts = values(matrix)
     k = len(counts)
     if counts.shape != (k, k) or not k:
         raise ShapeError(f"confusion_matrix: the matrix must be (K, K): got {counts.shape}.")
@@ -49,4 +48,4 @@ def confusion_matrix(
     axes.tick_params(which="both", length=0)
     right = int(np.trace(counts))
     axes.set_title(title or f"{right} of {counts.sum()} right, {counts.sum() - right} wrong", fontsize=11)
-    return write_png(figure, path)
+    return finished(figure, path)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
-from .figure import GREY, INK, bare, new_figure, write_png
+from .figure import GREY, INK, bare, finished, new_figure
 
 # told apart by dash and marker as well, for black and white
 STYLES = {
@@ -17,7 +16,9 @@ STYLES = {
 }
 
 
-def learning_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike, *, title: str = "") -> Path:
+def learning_curves(
+    history: Mapping[str, Sequence[float]], path: str | os.PathLike | None = None, *, title: str = ""
+) -> Any:
     """Draw a history: one panel for each figure (loss, accuracy, ...), its training and validation values by epoch.
 
     history: {"train_loss": [one value per epoch], "validation_loss": [...], "train_accuracy": ...}.
@@ -31,7 +32,7 @@ def learning_curves(history: Mapping[str, Sequence[float]], path: str | os.PathL
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
         draw(axes, history, name)
     figure.suptitle(title)
-    return write_png(figure, path)
+    return finished(figure, path)
 
 
 def draw(axes: Any, history: Mapping[str, Sequence[float]], name: str) -> None:
@@ -56,8 +57,12 @@ def draw(axes: Any, history: Mapping[str, Sequence[float]], name: str) -> None:
 
 
 def learning_rate_curve(
-    rates: Sequence[float], losses: Sequence[float], path: str | os.PathLike, *, mark: float | None = None
-) -> Path:
+    rates: Sequence[float],
+    losses: Sequence[float],
+    path: str | os.PathLike | None = None,
+    *,
+    mark: float | None = None,
+) -> Any:
     """The loss by learning rate, of a range test. mark: a learning rate to point out."""
     figure = new_figure(5.2, 3.6, "learning_rate_curve")
     axes = figure.subplots()
@@ -68,7 +73,7 @@ def learning_rate_curve(
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
     axes.grid(color="#dddddd", linewidth=0.6)
     bare(axes)
-    return write_png(figure, path)
+    return finished(figure, path)
 
 
 def _label(name: str) -> str:

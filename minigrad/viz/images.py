@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from .figure import INK, new_figure, write_png
+from .figure import INK, finished, new_figure, values
 
 GAP = 2  # pixels between pictures
 
 
 def image_grid(
     images: Any,
-    path: str | os.PathLike,
+    path: str | os.PathLike | None = None,
     *,
     columns: int = 10,
     row_names: Sequence[str] = (),
     column_names: Sequence[str] = (),
     title: str = "",
-) -> Path:
+) -> Any:
     """Draw pictures row by row, values from 0 to 1. Grey ones as ink on paper: 0 is white, 1 black.
 
     images: (N, H, W), (N, 1, H, W) or, in colour, (N, 3, H, W).
@@ -37,11 +36,11 @@ def image_grid(
 def heat_maps(
     images: Any,
     heats: Mapping[str, Any],
-    path: str | os.PathLike,
+    path: str | os.PathLike | None = None,
     *,
     column_names: Sequence[str] = (),
     title: str = "",
-) -> Path:
+) -> Any:
     """Draw the pictures and, in a row for each heat map, where it is large: dark, with the picture's outline.
 
     images: (N, H, W) or (N, 1, H, W), from 0 to 1. heats: {name: (N, H, W), or coarser (N, H / p, W / p)}, values >= 0,
@@ -53,16 +52,16 @@ def heat_maps(
     n, *size = pictures.shape
     rows = [pictures]
     for name, heat in heats.items():
-        values = np.asarray(heat, np.float64)
-        if values.ndim != 3 or len(values) != n or any(not k or s % k for s, k in zip(size, values.shape[1:])):
+        heights = values(heat, np.float64)
+        if heights.ndim != 3 or len(heights) != n or any(not k or s % k for s, k in zip(size, heights.shape[1:])):
             raise ShapeError(
                 f"heat_maps: {name!r} must be ({n}, H, W) with H and W that divide {size[0]} and {size[1]}: "
-                f"got {values.shape}."
+                f"got {heights.shape}."
             )
-        block = np.ones([s // k for s, k in zip(size, values.shape[1:])])
+        block = np.ones([s // k for s, k in zip(size, heights.shape[1:])])
         # not quite black at the largest: the outline must be seen on it
-        values = 0.7 * np.maximum(values, 0) / np.maximum(values.max(axis=(1, 2), keepdims=True), 1e-30)
-        rows.append(np.kron(values, block[None]))
+        heights = 0.7 * np.maximum(heights, 0) / np.maximum(heights.max(axis=(1, 2), keepdims=True), 1e-30)
+        rows.append(np.kron(heights, block[None]))
     outlines = np.concatenate([np.zeros_like(pictures), *[pictures] * len(heats)])  # the first row is the picture
     names = ["picture", *heats]
     return _sheet("heat_maps", np.concatenate(rows), path, n, names, column_names, title, outlines)
@@ -70,7 +69,7 @@ def heat_maps(
 
 def _pictures(who: str, images: Any) -> np.ndarray:
     """(N, H, W) or (N, H, W, 3)."""
-    pictures = np.asarray(images, np.float64)
+    pictures = values(images, np.float64)
     if pictures.ndim == 4 and pictures.shape[1] in (1, 3):
         pictures = pictures[:, 0] if pictures.shape[1] == 1 else np.moveaxis(pictures, 1, -1)
     elif pictures.ndim != 3:
@@ -94,13 +93,13 @@ def tiled(pictures: np.ndarray, columns: int, blank: float = 0.0) -> np.ndarray:
 def _sheet(
     who: str,
     pictures: np.ndarray,
-    path: str | os.PathLike,
+    path: str | os.PathLike | None,
     columns: int,
     row_names: Sequence[str],
     column_names: Sequence[str],
     title: str,
     outlines: np.ndarray | None = None,
-) -> Path:
+) -> Any:
     n, height, width = pictures.shape[:3]
     rows = -(-n // columns)
     for names, count, what in ((row_names, rows, "row"), (column_names, columns, "column")):
@@ -122,4 +121,4 @@ def _sheet(
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.suptitle(title, fontsize=11)
-    return write_png(figure, path)
+    return finished(figure, path)

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError
-from .figure import GREY, INK, bare, new_figure, write_png
+from .figure import GREY, INK, bare, finished, new_figure, values
 
 
 def labelled_points(
     points: Any,
     classes: Any,
-    path: str | os.PathLike,
+    path: str | os.PathLike | None = None,
     *,
     names: Sequence[str] | None = None,
     x: str = "$z_1$",
     y: str = "$z_2$",
     title: str = "",
-) -> Path:
+) -> Any:
     """Draw every point as the first letter of its class's name, and the name at the middle (median) of the class.
 
     points: (N, 2); classes: (N,) integers from 0; names: by default the numbers.
     """
-    points, classes = np.asarray(points, np.float64), np.asarray(classes)
+    points, classes = values(points, np.float64), values(classes)
     if points.ndim != 2 or points.shape[1] != 2 or classes.shape != points.shape[:1] or not len(points):
         raise ShapeError(f"labelled_points: needs points (N, 2), classes (N,): got {points.shape}, {classes.shape}.")
     known = [str(k) for k in range(int(classes.max()) + 1)] if names is None else [str(name) for name in names]
@@ -43,4 +42,4 @@ def labelled_points(
                   bbox=box)  # fmt: skip
     axes.set(xlabel=x, ylabel=y, title=title)
     bare(axes)
-    return write_png(figure, path)
+    return finished(figure, path)
