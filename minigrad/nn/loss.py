@@ -13,7 +13,7 @@ from ..errors import ArgumentError, ShapeError
 from ..tensor import Tensor
 from . import functional as F
 from .distance import PairwiseDistance
-from .functional.loss import check_reduction, chosen
+from .functional.reduction import check_reduction, chosen
 from .linear import Linear
 from .module import Module
 

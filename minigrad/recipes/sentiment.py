@@ -31,7 +31,7 @@ def embedding(words: int, width: int) -> nn.Embedding:
     """Small vectors: most words are seen a few times only, and have to turn by then."""
     table = nn.Embedding(words, width, padding_idx=0)
     with no_grad():
-        table.weight *= 0.1
+        table.weight.mul_(0.1)
     return table
 
 
