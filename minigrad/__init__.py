@@ -16,6 +16,7 @@ from . import autograd as autograd
 from . import errors as errors
 from . import functions as functions
 from . import gradients as _gradients  # noqa: F401  these four give Tensor its members
+from . import halves as _halves
 from . import inplace as _inplace  # noqa: F401
 from . import methods as _methods  # noqa: F401
 from . import numpy_functions as _numpy_functions  # noqa: F401
@@ -294,11 +295,15 @@ from .threads import get_num_threads as get_num_threads
 from .threads import set_num_threads as set_num_threads
 
 if _TYPE_CHECKING:
+    from . import amp as amp
     from . import fft as fft
     from . import func as func
     from . import linalg as linalg
     from . import nn as nn
     from . import optim as optim
+    from .amp import autocast as autocast
+    from .amp import get_autocast_dtype as get_autocast_dtype
+    from .amp import is_autocast_enabled as is_autocast_enabled
 
 bool = _np.dtype("bool")
 int8, int16, int32, int64 = (_np.dtype(f"int{b}") for b in (8, 16, 32, 64))
@@ -310,8 +315,12 @@ inf, nan, pi, e, newaxis = float("inf"), float("nan"), _np.pi, _np.e, None
 
 def __getattr__(name: str):
     """Every public primitive is a function of this module, made at first use from its declaration."""
-    if name in ("fft", "func", "linalg", "nn", "optim"):  # loaded at first use: import minigrad stays light
+    if name in ("amp", "fft", "func", "linalg", "nn", "optim"):  # loaded at first use: import minigrad stays light
         return _import_module(f"{__name__}.{name}")
+    if name in ("autocast", "get_autocast_dtype", "is_autocast_enabled"):
+        return getattr(_import_module(f"{__name__}.amp"), name)
+    if name == "bfloat16":
+        return _halves.bfloat16()
     try:
         value = functions.__getattr__(name)
     except AttributeError:

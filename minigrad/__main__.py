@@ -119,6 +119,11 @@ def _recipe_commands(commands: Any) -> None:
     train.add_argument("--lr", type=number(float, 0, "a positive number"), help="learning rate, at its highest")
     train.add_argument("--seed", type=number(int, 0, "an integer >= 0"), help="of all that is random (default: 0)")
     train.add_argument(
+        "--precision",
+        type=one_of(("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")),
+        help="float types: 32-true (default), bf16-mixed, 16-mixed, bf16-true, 16-true, 64-true",
+    )
+    train.add_argument(
         "--set", type=assignment, action="append", metavar="KEY=VALUE", help="another option of the recipe; repeatable"
     )
     train.add_argument("--resume", action="store_true", help="go on with the run that was stopped in the folder")

@@ -174,7 +174,7 @@ class Rules:
         if primitive.outputs > 1:
             like = next(p for p in g if p is not None)  # zeros for the other parts belong on its device
             parts = zip(g, node.shape, node.dtype)
-            g = tuple(F.zeros(shape=s, dtype=d, like=like) if p is None and d.kind in "fc" else p for p, s, d in parts)
+            g = tuple(F.zeros(shape=s, dtype=d, like=like) if p is None and d.kind in "fcV" else p for p, s, d in parts)
         values = {**primitive.defaults, **node.params, "F": F, "g": g}
         for name, saved in zip(plan.names, node.saved):
             values[name] = self.operand(name, saved, node)

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from . import halves
 from .backend import Backend, backend_of, get_backend
 from .errors import ArgumentError, BackendError, DTypeError, GradError, MinigradError
+from .halves import dtype as dtype_of
+from .halves import in_use, is_half
 from .mode import MODE
 from .ops.indexing import PLACE
+from .primitive import kind_of
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -53,7 +57,11 @@ def constant(a: Any) -> Any:
     """An operand that is not a Tensor: numbers stay (they take the dtype of what they meet), data becomes an array."""
     if isinstance(a, float):
         return float(a)  # a NumPy float64 scalar counts as a number too
-    if a is None or isinstance(a, (bool, int, ndarray)):
+    if isinstance(a, ndarray):
+        if not halves.seen and is_half(a.dtype):
+            in_use()
+        return a
+    if a is None or isinstance(a, (bool, int)):
         return a
     if isinstance(a, complex):
         return complex(a)
@@ -63,6 +71,7 @@ def constant(a: Any) -> Any:
 def as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
     """`data` as a raw array on the current device; Python floats take the default dtype."""
     mode = MODE.get()
+    dtype = None if dtype is None else dtype_of(dtype)
     if hasattr(data, "node"):  # a Tensor
         array = data.array
         if copy is False and dtype is not None and np.dtype(dtype) != array.dtype:
@@ -91,12 +100,14 @@ def as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
         raise DTypeError(
             f"tensor: {str(error).rstrip('.')}. Rows must have equal lengths, and elements must be numbers."
         ) from None
-    if array.dtype.kind not in "biufc":
+    if kind_of(array.dtype) not in "biufc":
         raise DTypeError(f"tensor: elements must be numbers or booleans: got {array.dtype} ({type(data).__name__}).")
     if dtype is None and array.dtype.kind in "fc" and is_sequence_of_numbers(data):
         array = array.astype(default_of(array.dtype.kind))
     if type(array) is not ndarray:
         array = np.asarray(array).view(ndarray)
+    if is_half(array.dtype):
+        in_use()
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if copy is False and isinstance(data, ndarray) and not np.may_share_memory(array, data) and data.size:
@@ -113,7 +124,7 @@ def default_of(kind: str) -> np.dtype:
 
 
 DTYPE_NAMES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"} | {
-    "float16", "float32", "float64", "complex64", "complex128",
+    "float16", "bfloat16", "float32", "float64", "complex64", "complex128",
 }  # fmt: skip
 
 

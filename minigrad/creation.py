@@ -13,7 +13,9 @@ import numpy as np
 
 from .convert import as_array, backend_at, default_of
 from .errors import ArgumentError, ShapeError
+from .halves import dtype as dtype_of
 from .mode import MODE, use_backend
+from .primitive import kind_of
 from .tensor import F, Tensor, wrap
 
 
@@ -77,6 +79,11 @@ def _made(array: Any, requires_grad: bool) -> Tensor:
     return y
 
 
+def _dtype(dtype: Any) -> np.dtype:
+    """The dtype that is meant; None: the default one."""
+    return dtype_of(dtype or MODE.get().default_dtype)
+
+
 def _shape(shape: Any, lengths: tuple = ()) -> tuple[int, ...]:
     """The lengths of ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(2)``."""
     given = (shape, *lengths) if lengths or not isinstance(shape, (tuple, list)) else shape
@@ -89,19 +96,19 @@ def _shape(shape: Any, lengths: tuple = ()) -> tuple[int, ...]:
 
 def zeros(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of this shape, ``zeros(2, 3)`` or ``zeros((2, 3))``, in the default dtype unless given."""
-    array = backend_at(device).xp.zeros(_shape(shape, lengths), dtype or MODE.get().default_dtype)
+    array = backend_at(device).xp.zeros(_shape(shape, lengths), _dtype(dtype))
     return _made(array, requires_grad)
 
 
 def ones(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of this shape, ``ones(2, 3)`` or ``ones((2, 3))``, in the default dtype unless given."""
-    array = backend_at(device).xp.ones(_shape(shape, lengths), dtype or MODE.get().default_dtype)
+    array = backend_at(device).xp.ones(_shape(shape, lengths), _dtype(dtype))
     return _made(array, requires_grad)
 
 
 def empty(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Memory of this shape with whatever it holds."""
-    array = backend_at(device).xp.empty(_shape(shape, lengths), dtype or MODE.get().default_dtype)
+    array = backend_at(device).xp.empty(_shape(shape, lengths), _dtype(dtype))
     return _made(array, requires_grad)
 
 
@@ -116,7 +123,7 @@ def _like(name: str, x: Any, dtype: Any, device: Any, *value: Any) -> Tensor:
     """xp.zeros_like(x) and its kin: x's shape, dtype and device unless given."""
     x = x if isinstance(x, Tensor) else asarray(x)
     xp = (x.backend if device is None else backend_at(device)).xp
-    return wrap(getattr(xp, name)(x.shape, *value, dtype=dtype or x.dtype))
+    return wrap(getattr(xp, name)(x.shape, *value, dtype=_dtype(dtype or x.dtype)))
 
 
 def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -163,7 +170,8 @@ def arange(
     if dtype is None:
         dtype = default_of("f" if any(isinstance(v, float) for v in (start, stop, step)) else "i")
     xp = backend_at(device).xp
-    if np.dtype(dtype).kind == "f":  # each number rounded once; in float32 the errors of start + i step would add up
+    dtype = _dtype(dtype)
+    if kind_of(dtype) == "f":  # each number rounded once; in float32 the errors of start + i step would add up
         return _made(xp.arange(start, stop, step, dtype=np.float64).astype(dtype), requires_grad)
     return _made(xp.arange(start, stop, step, dtype=dtype), requires_grad)
 
@@ -185,7 +193,8 @@ def linspace(
         raise ArgumentError(f"linspace: num must be 0 or more: got {num}.")
     if dtype is None:
         dtype = default_of("c" if isinstance(start, complex) or isinstance(stop, complex) else "f")
-    return _made(backend_at(device).xp.linspace(start, stop, num, endpoint=endpoint, dtype=dtype), requires_grad)
+    array = backend_at(device).xp.linspace(start, stop, num, endpoint=endpoint, dtype=_dtype(dtype))
+    return _made(array, requires_grad)
 
 
 def eye(
@@ -199,7 +208,7 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """(n_rows, n_cols) zeros with ones on the k-th diagonal; square unless n_cols is given."""
-    return _made(backend_at(device).xp.eye(n_rows, n_cols, k, dtype or MODE.get().default_dtype), requires_grad)
+    return _made(backend_at(device).xp.eye(n_rows, n_cols, k, _dtype(dtype)), requires_grad)
 
 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:

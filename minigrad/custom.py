@@ -13,7 +13,7 @@ from .convert import as_array
 from .errors import GradError
 from .gradients import turned
 from .mode import MODE, taping
-from .primitive import Plan, Rule, Step
+from .primitive import Plan, Rule, Step, kind_of
 from .tensor import F as TENSORS
 from .tensor import Tensor, part, wrap
 
@@ -138,7 +138,7 @@ class Function:
         if len(ys) > 1:
             node.shape, node.dtype = tuple(y.shape for y in ys), tuple(y.dtype for y in ys)
         for k, (y, given) in enumerate(zip(ys, outputs)):
-            if y.dtype.kind in "fc" and not any(given is c for c in ctx._constant):
+            if kind_of(y.dtype) in "fc" and not any(given is c for c in ctx._constant):
                 y.node = node if len(ys) == 1 else part(node, k)
         ctx._constant = ()
 

@@ -5,13 +5,15 @@ A dtype is equal to its name and to NumPy's: ``mg.float32 == "float32" == np.flo
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .convert import DTYPE_NAMES, Device
 from .errors import ArgumentError, DTypeError
-from .primitive import Spec
+from .halves import dtype as named
+from .primitive import Spec, kind_of
 from .primitive import result_dtype as _result_dtype
 from .tensor import Tensor
 
@@ -19,7 +21,7 @@ KINDS = {
     "bool": ("bool",),
     "signed integer": ("int8", "int16", "int32", "int64"),
     "unsigned integer": ("uint8", "uint16", "uint32", "uint64"),
-    "real floating": ("float16", "float32", "float64"),
+    "real floating": ("float16", "bfloat16", "float32", "float64"),
     "complex floating": ("complex64", "complex128"),
 }
 KINDS["integral"] = KINDS["signed integer"] + KINDS["unsigned integer"]
@@ -51,7 +53,7 @@ class IInfo(NamedTuple):
 def dtype_of(op: str, type: Any) -> np.dtype:
     """The dtype meant by an array, a dtype, or a name of one."""
     try:
-        found = None if type is None else np.dtype(getattr(type, "dtype", type))
+        found = None if type is None else named(getattr(type, "dtype", type))
     except TypeError:
         found = None
     if found is None or found.name not in DTYPE_NAMES:
@@ -68,9 +70,9 @@ def finfo(type: Any, /) -> FInfo:
     (32, True)
     """
     dtype = dtype_of("finfo", type)
-    if dtype.kind not in "fc":
+    if kind_of(dtype) not in "fc":
         raise DTypeError(f"finfo: needs a float dtype: got {dtype}. Use iinfo for integers.")
-    i = np.finfo(dtype)
+    i = np.finfo(dtype) if dtype.kind in "fc" else import_module("ml_dtypes").finfo(dtype)
     smallest, resolution = float(i.smallest_normal), float(i.resolution)
     return FInfo(i.bits, float(i.eps), float(i.max), float(i.min), smallest, np.dtype(i.dtype), resolution, smallest)
 
@@ -112,10 +114,10 @@ def can_cast(from_: Any, to: Any, /) -> bool:
     (True, False, False)
     """
     a, b = dtype_of("can_cast", from_), dtype_of("can_cast", to)
-    kinds = ({a.kind, b.kind}, {"i", "u"}, {"f", "c"})
+    kinds = ({kind_of(a), kind_of(b)}, {"i", "u"}, {"f", "c"})
     if len(kinds[0]) > 1 and kinds[0] not in kinds[1:]:
         return False
-    return bool(np.promote_types(a, b) == b)
+    return bool(promote_types(a, b) == b)
 
 
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:
@@ -149,7 +151,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -
 
 def is_floating_point(x: Any) -> bool:
     """Does the array (or dtype) hold real floats?"""
-    return dtype_of("is_floating_point", x).kind == "f"
+    return kind_of(dtype_of("is_floating_point", x)) == "f"
 
 
 def is_complex(x: Any) -> bool:

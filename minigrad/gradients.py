@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from . import autograd
+from . import autograd, halves
 from .autograd import Node
 from .backend import Backend, backend_of
 from .convert import as_array
 from .edits import check_output, check_unedited
 from .errors import GradError, ShapeError
 from .mode import enable_grad, taping
-from .primitive import PRIMITIVES
+from .primitive import PRIMITIVES, kind_of
 from .tensor import F, Tensor, apply, leaf, noded, part, wrap
 
 
@@ -76,6 +76,21 @@ class ArrayRules(autograd.Rules):
         self.array, self.backend, self.faster = backend.array, backend, backend.rules
 
 
+class WideRules(ArrayRules):
+    """On host arrays of which some are halves: every rule runs in float32; what leaves it is rounded by the walk."""
+
+    def operand(self, name: str, value: Any, node: Node) -> Any:
+        value = super().operand(name, value, node)
+        if isinstance(value, tuple):
+            return value if name == "shapes" else tuple(halves.widened(value))
+        return halves.widened((value,))[0]
+
+    def pull(self, node: Node, g: Any, useful: set[Node] | None) -> Any:
+        g = halves.widened(g) if isinstance(g, list) else halves.widened((g,))[0]
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond 65504 is infinity
+            yield from super().pull(node, g, useful)
+
+
 class TensorRules(ArrayRules):
     """Rules on tensors: every step is recorded, so that the gradient has a gradient."""
 
@@ -88,7 +103,7 @@ class TensorRules(ArrayRules):
             if isinstance(value, tuple):
                 ys = tuple(wrap(v) for v in value)
                 for k, y in enumerate(ys):
-                    y.node = part(node, k) if y.dtype.kind in "fc" else None
+                    y.node = part(node, k) if kind_of(y.dtype) in "fc" else None
                 return ys
             y = wrap(value)
             y.node = node
@@ -173,7 +188,9 @@ def walk(
         roots.append(y.node)
         seeds.append(turned(F, g) if create_graph else turned(y.backend.F, g.array))
     retain = create_graph if retain_graph is None else retain_graph
-    rules = (TensorRules if create_graph else ArrayRules)(outputs[0].backend)
+    backend = outputs[0].backend
+    wide = halves.seen and backend.array is np.ndarray
+    rules = (TensorRules if create_graph else WideRules if wide else ArrayRules)(backend)
     with taping(create_graph):
         found = autograd.backward(
             roots, seeds, rules, wanted=None if wanted is None else frozenset(wanted), retain_graph=retain

@@ -7,7 +7,7 @@ from typing import Any
 from . import creation, functions
 from .convert import as_array
 from .errors import ArgumentError
-from .primitive import ALIASES, PRIMITIVES, Primitive, broadcast
+from .primitive import ALIASES, PRIMITIVES, Primitive, broadcast, kind_of
 from .tensor import F, Tensor, wrap
 
 
@@ -125,8 +125,9 @@ for spelling, primitive in (ALIASES | OTHERS).items():
     if edits(p) and not hasattr(Tensor, f"{spelling}_"):
         setattr(Tensor, f"{spelling}_", Lazy(primitive, f"{spelling}_", in_place=True))
 for theirs, dtype in {
-    "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "bool": "bool",
-    "short": "int16", "char": "int8", "byte": "uint8", "cfloat": "complex64", "cdouble": "complex128",
+    "float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16",
+    "long": "int64", "int": "int32", "bool": "bool", "short": "int16", "char": "int8", "byte": "uint8",
+    "cfloat": "complex64", "cdouble": "complex128",
 }.items():  # fmt: skip
     method(lambda self, _dtype=dtype: self.astype(_dtype), theirs)
 
@@ -171,8 +172,8 @@ def _new(make: Any) -> Any:
 for make in (creation.zeros, creation.ones, creation.empty, creation.full):
     method(_new(make), f"new_{make.__name__}")
 for theirs, answer in {
-    "is_floating_point": lambda x: x.dtype.kind == "f", "is_complex": lambda x: x.dtype.kind == "c",
-    "is_signed": lambda x: x.dtype.kind in "ifc", "is_nonzero": bool,
+    "is_floating_point": lambda x: kind_of(x.dtype) == "f", "is_complex": lambda x: x.dtype.kind == "c",
+    "is_signed": lambda x: kind_of(x.dtype) in "ifc", "is_nonzero": bool,
     "is_same_size": lambda x, other: x.shape == other.shape, "is_contiguous": lambda x: x.array.flags.c_contiguous,
     "element_size": lambda x: x.dtype.itemsize, "nelement": lambda x: x.size, "ndimension": lambda x: x.ndim,
     "data_ptr": lambda x: x.array.ctypes.data, "get_device": lambda x: -1 if x.device == "cpu" else 0,

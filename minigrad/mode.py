@@ -11,12 +11,15 @@ import numpy as np
 
 from .backend import Backend, get_backend
 from .errors import DTypeError
+from .halves import dtype as dtype_of
+from .primitive import kind_of
 
 
 class Mode:
     """What `apply` looks up per thread and context. `but` gives a changed copy; only `_set` changes one, the first."""
 
-    __slots__ = ("below", "default_dtype", "device", "host", "levels", "recording")
+    __slots__ = ("_plain", "below", "cast", "default_dtype", "detour", "device", "host", "levels", "recording")
+    FIELDS = ("host", "device", "recording", "default_dtype", "levels", "below", "cast")
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class Mode:
         default_dtype: Any,
         levels: tuple = (),
         below: bool | None = None,
+        cast: Any = None,
     ):
         self.host = host  # the flavour that computes on NumPy arrays
         self.device = device  # where new tensors are made
@@ -33,9 +37,20 @@ class Mode:
         self.default_dtype = default_dtype  # of Python floats
         self.levels = levels  # the transforms that run, the innermost last; see func/levels.py
         self.below = below  # do tapes of lower levels record? None: as this one
+        self.cast = cast  # what autocast puts before every primitive; see amp/autocast.py
+        # (primitive, args, keywords) -> its result, instead of `apply`; None, as nearly always: nothing
+        self.detour = cast or (levels[-1].apply if levels else None)
+        self._plain: Mode | None = None
 
     def but(self, **changes: Any) -> Mode:
-        return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
+        return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.FIELDS})
+
+    @property
+    def plain(self) -> Mode:
+        """This mode without autocast, made once."""
+        if self._plain is None:
+            self._plain = self.but(cast=None)
+        return self._plain
 
 
 INITIAL = Mode(get_backend("numba"), get_backend("numba"), True, np.dtype(np.float32))
@@ -92,7 +107,7 @@ class set_grad_enabled(_Setting):
 def taping(recording: bool) -> _Setting:
     """Recording on or off for gradients taken inside a function transform; what surrounds it records as before."""
     mode = MODE.get()
-    return _Setting(recording=recording, below=mode.recording if mode.below is None else mode.below)
+    return _Setting(recording=recording, below=mode.recording if mode.below is None else mode.below, cast=None)
 
 
 def is_grad_enabled() -> bool:
@@ -122,8 +137,8 @@ def set_backend(name: str | Backend) -> None:
 
 def set_default_dtype(dtype: Any) -> None:
     """The dtype of tensors made from Python floats: float32 unless set."""
-    dtype = np.dtype(dtype)
-    if dtype.kind != "f":
+    dtype = dtype_of(dtype)
+    if kind_of(dtype) != "f":
         raise DTypeError(f"set_default_dtype: must be a float dtype: got {dtype}.")
     _set(default_dtype=dtype)
 

@@ -125,6 +125,7 @@ class Primitive:
     """An operation: forward, shape rule, gradient rules, and what tests and kernels need. See the module docstring."""
 
     casts = False  # its function takes dtype=, the dtype to compute in: sums, whose terms may need a wider one
+    pytorch: tuple[Callable, tuple[type, ...]] | None = None  # what answers dim=, and an axis of these types
     replaces = False  # the forward of an elementwise row is to be used even if the library has a function of its name
 
     def __init__(
@@ -422,15 +423,26 @@ def result_dtype(kind: str, *specs: Any) -> Any:
     return _result_dtype(kind, tuple(getattr(s, "dtype", None) or type(s) for s in specs))
 
 
+def kind_of(dtype: Any) -> str:
+    """NumPy's letter for the kind of a dtype: "f" real floats, "c" complex, "i", "u", "b". To NumPy bfloat16 is bytes
+    of a kind of their own."""
+    return "f" if dtype.kind == "V" and dtype.name == "bfloat16" else dtype.kind
+
+
 @lru_cache(maxsize=1024)
 def _result_dtype(kind: str, found: tuple) -> Any:
     """From dtypes, and the types of Python numbers."""
     dtypes = [d if isinstance(d, np.dtype) else d(0) for d in found]
-    floats = [d for d in dtypes if np.dtype(d if isinstance(d, np.dtype) else type(d)).kind in "fc"]
+    floats = [d for d in dtypes if kind_of(np.dtype(d if isinstance(d, np.dtype) else type(d))) in "fc"]
     if not floats:
         return np.dtype(np.float32) if "float" in kind else np.result_type(*dtypes)
     if not any(isinstance(d, np.dtype) for d in floats):  # integers meet a Python number
         floats.append(np.dtype(np.float32))
+    if any(d.kind == "V" for d in floats if isinstance(d, np.dtype)):  # bfloat16, which NumPy cannot promote
+        if len(floats) > 1 and not all(d == floats[0] or isinstance(d, float) for d in floats):
+            floats = [np.dtype(np.float32) if isinstance(d, np.dtype) and d.itemsize == 2 else d for d in floats]
+        else:
+            floats = [d for d in floats if isinstance(d, np.dtype)]
     found_dtype = np.result_type(*floats)  # integers that meet floats do not widen them
     return found_dtype.type(0).real.dtype if "real" in kind else found_dtype
 

@@ -12,7 +12,8 @@ from numpy import ndarray
 from .backend import Backend, get_backend
 from .convert import CPU, DTYPE_NAMES, index
 from .errors import ArgumentError, DTypeError, ExchangeError, GradError, ShapeError
-from .primitive import PRIMITIVES
+from .halves import dtype as dtype_of
+from .primitive import PRIMITIVES, kind_of
 from .tensor import Tensor, apply, leaf, new, wrap
 
 
@@ -52,7 +53,7 @@ def to(self: Tensor, target: Any = None, dtype: Any = None, *, device: Any = Non
     elif target is not None:
         dtype = target
     y = self if device is None else moved(self, device)
-    if dtype is not None and np.dtype(dtype) != y.dtype:
+    if dtype is not None and dtype_of(dtype) != y.dtype:
         y = y.astype(dtype)
     return apply(PRIMITIVES["copy"], self) if copy and y is self else y
 
@@ -109,10 +110,10 @@ def __dlpack_device__(self: Tensor) -> tuple[int, int]:
 @attach
 def astype(self: Tensor, dtype: Any) -> Tensor:
     """In another dtype; a copy. From float to integer the gradient ends."""
-    dtype = np.dtype(dtype)
+    dtype = dtype_of(dtype)
     if dtype.name not in DTYPE_NAMES:
         raise DTypeError(f"astype: {dtype} is no dtype of tensors. The dtypes: {', '.join(sorted(DTYPE_NAMES))}.")
-    source = self if dtype.kind in "fc" or self.node is None else self.detach()
+    source = self if kind_of(dtype) in "fc" or self.node is None else self.detach()
     return apply(PRIMITIVES["astype"], source, dtype=dtype)
 
 
@@ -203,7 +204,9 @@ def __format__(self: Tensor, spec: str) -> str:
 def __repr__(self: Tensor) -> str:
     if hasattr(self.array, "level"):  # inside a function transform: there are no numbers of its own to show
         return f"tensor({self.array!r})"
-    text = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
+    values = self.numpy()
+    values = values if kind_of(values.dtype) == values.dtype.kind else values.astype(np.float32)  # as numbers print
+    text = np.array2string(values, separator=", ", prefix="tensor(")
     if not self.size:  # "[]" says nothing of (0, 3)
         text += f", shape={self.shape}"
     if self.dtype not in (np.float32, np.int64, bool) or not self.size:

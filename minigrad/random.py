@@ -16,6 +16,7 @@ import numpy as np
 
 from .creation import _made, _shape
 from .errors import ArgumentError
+from .halves import dtype as dtype_of
 from .mode import MODE
 from .tensor import Tensor
 
@@ -84,7 +85,7 @@ def _draw(
     method: str, shape: tuple, dtype: Any, generator: Generator | None, requires_grad: bool, *args: Any
 ) -> Tensor:
     mode = MODE.get()
-    dtype = np.dtype(dtype or mode.default_dtype)
+    dtype = dtype_of(dtype or mode.default_dtype)
     native = {"dtype": dtype} if dtype in (np.float32, np.float64) and method in ("random", "standard_normal") else {}
     hand_out: Any = None
     if mode.levels:  # a vmap may want numbers for each sample

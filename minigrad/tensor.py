@@ -20,7 +20,7 @@ from .edits import Storage, link, written
 from .errors import DTypeError, GradError, ShapeError
 from .explain import explained
 from .mode import MODE, Mode
-from .primitive import PRIMITIVES, Primitive
+from .primitive import PRIMITIVES, Primitive, kind_of
 from .signature import written_out
 
 COMPLEX128 = np.dtype(np.complex128)
@@ -124,7 +124,7 @@ class Tensor:
             return
         if not value and not self.is_leaf:
             raise GradError("requires_grad: only leaves can be frozen, this tensor was computed. Use .detach().")
-        if value and self.array.dtype.kind not in "fc":
+        if value and kind_of(self.array.dtype) not in "fc":
             raise DTypeError(
                 f"requires_grad: only floats have gradients: got {self.array.dtype}. Use .astype('float32')."
             )
@@ -271,8 +271,8 @@ class Handle:
 def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
     """Run a primitive on tensors, arrays and numbers; record it if a gradient may be asked for."""
     mode = MODE.get()
-    if mode.levels:
-        return mode.levels[-1].apply(prim, args, params)
+    if mode.detour is not None:
+        return mode.detour(prim, args, params)
     arrays, parents, key, bit, array = [], [], 0, 1, None
     for a in args:
         if isinstance(a, Tensor):
@@ -343,7 +343,7 @@ def several(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, 
     if node is not None:
         node.shape, node.dtype = tuple(y.shape for y in ys), tuple(y.dtype for y in ys)
         for k, y in enumerate(ys):
-            if y.dtype.kind in "fc":
+            if kind_of(y.dtype) in "fc":
                 y.node = part(node, k)
     return ys
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "minigrad").is_dir(), reason="needs 
 LEVELS = [
     ["errors", "_version"],
     ["primitive", "autograd", "extras", "threads"],
-    ["ops", "kernels", "edits"],
+    ["ops", "kernels", "edits", "halves"],
     ["backend"],
     ["mode"],
     ["explain", "convert", "signature"],
@@ -31,6 +31,7 @@ LEVELS = [
         "random",
         "transforms",
         "array_api",
+        "amp",
     ],
     ["nn", "jit"],
     ["func"],
@@ -51,7 +52,8 @@ STRICTER = {  # may import these and nothing else
     "ops": {"errors", "primitive"},
     "threads": {"errors"},
     "kernels": {"_version", "errors", "primitive", "threads"},
-    "backend": {"errors", "primitive", "ops", "kernels"},
+    "halves": {"errors", "primitive"},
+    "backend": {"errors", "primitive", "ops", "kernels", "halves"},
     "edits": {"errors", "autograd"},
 }
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import halves
 from ..errors import BackendError
 from ..primitive import PRIMITIVES, Primitive
 
@@ -50,9 +51,15 @@ class Backend:
     # -- primitives --------------------------------------------------------------------------------------------------
     def resolve(self, p: Primitive) -> Callable:
         """The callable for `p` on raw arrays, found once."""
-        kernels = p.kernels.get(self.name)
-        p.impl[self] = run = _choosing(p, kernels, self.fallback(p)) if kernels else self.fallback(p)
+        kernels, run = p.kernels.get(self.name), self.fallback(p)
+        if halves.seen and not self.computes_halves(p):
+            run = halves.rounding(p, run, lambda *arrays, **params: p.impl[self](*arrays, **params))
+        p.impl[self] = run = _choosing(p, kernels, run) if kernels else run
         return run
+
+    def computes_halves(self, p: Primitive) -> bool:
+        """Does the library itself compute p on float16 and bfloat16 in float32, rounding once? See halves.py."""
+        return False
 
     def fallback(self, p: Primitive) -> Callable:
         if p.inline and not p.defaults and not p.replaces and (ufunc := getattr(self.xp, p.name, None)):

@@ -76,6 +76,8 @@ def _run(options: argparse.Namespace, recipe: ModuleType) -> Run:
         if getattr(options, name, None) is not None:
             _known(name, values, options.recipe)
             values[name] = getattr(options, name)
+    if getattr(options, "precision", None) not in (None, "32-true"):
+        values["precision"] = options.precision
     for name, text in getattr(options, "set", None) or ():
         _known(name, values, options.recipe)
         values[name] = _as_type_of(name, values[name], text)
@@ -120,7 +122,7 @@ def _how_to_go_on(options: argparse.Namespace, run: Run) -> str:
     if not run.state.exists():
         return "before there was anything to save"
     words = [f"minigrad train {options.recipe} --resume"]
-    for name in ("backend", "epochs", "batch_size", "lr", "seed", "data", "out"):
+    for name in ("backend", "precision", "epochs", "batch_size", "lr", "seed", "data", "out"):
         value = getattr(options, name)
         if value is not None and (name, value) not in (("backend", "numba"), ("seed", 0)):
             words.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")

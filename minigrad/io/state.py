@@ -16,12 +16,15 @@ import numpy as np
 
 from ..creation import asarray
 from ..errors import ArgumentError, DataError, DTypeError
+from ..halves import dtype
+from ..primitive import kind_of
 from ..tensor import Tensor
 from . import npz_file, pytorch_file, safetensors_file
 from .atomic import atomic_write
 from .structure import is_flat, put_together, taken_apart
 
 STRUCTURE, COMPLEX = "minigrad.structure", "minigrad.complex128"  # names of notes; the others are the caller's
+BFLOAT16 = "minigrad.bfloat16"  # the note that names the arrays of this dtype
 WRITTEN, READ = (".safetensors", ".npz"), (".safetensors", ".npz", ".pt", ".pth")
 
 
@@ -47,6 +50,10 @@ def save(state: Mapping[Any, Any], path: str | os.PathLike, *, metadata: Mapping
     for name in arrays:
         if name == npz_file.METADATA or "\0" in name:
             raise DataError(f"{path}: {name!r} cannot be the name of an array in a file.")
+    if halves := [name for name, array in arrays.items() if array.dtype.name == "bfloat16"]:
+        notes[BFLOAT16] = json.dumps(halves)
+        if suffix == ".npz":  # which has no such dtype
+            arrays |= {name: arrays[name].astype(np.float32) for name in halves}
     if suffix == ".npz":
         content = npz_file.encoded(arrays, notes)
     else:
@@ -61,8 +68,9 @@ def load(path: str | os.PathLike, *, memory_map: bool = False) -> Any:
     """What `save` wrote, on the host: a dict of Tensors by name, or the training state with everything in its place.
 
     Also what others wrote as safetensors or npz, and what ``torch.save`` wrote, as far as it consists of tensors,
-    numbers, strings and containers: anything else is refused by name. bfloat16 is read as float32, which holds all its
-    values. In a training state a NumPy array is a NumPy array again; in a dict of arrays all are Tensors.
+    numbers, strings and containers: anything else is refused by name. others' bfloat16 is read as
+    float32, which holds all its values. In a training state a NumPy array is a NumPy array again; in a dict of arrays
+    all are Tensors.
     memory_map (safetensors only): arrays are not read but mapped, and an edit of one leaves the file as it is; the file
     must not be shortened meanwhile.
     """
@@ -77,6 +85,8 @@ def load(path: str | os.PathLike, *, memory_map: bool = False) -> Any:
     try:
         for name in json.loads(notes.get(COMPLEX, "[]")):
             arrays[name] = _paired(arrays[name])
+        for name in json.loads(notes.get(BFLOAT16, "[]")):
+            arrays[name] = arrays[name].astype(dtype("bfloat16"))
         return {name: asarray(array) for name, array in arrays.items()} if text is None else put_together(text, arrays)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: its notes do not fit its arrays ({error}).") from None
@@ -87,7 +97,7 @@ def load_metadata(path: str | os.PathLike) -> dict[str, str]:
     path = Path(path)
     suffix = _suffix(path, READ)
     notes = {} if suffix in (".pt", ".pth") else _read(path, suffix, memory_map=suffix == ".safetensors")[1]
-    return {k: v for k, v in notes.items() if k not in (STRUCTURE, COMPLEX)}
+    return {k: v for k, v in notes.items() if k not in (STRUCTURE, COMPLEX, BFLOAT16)}
 
 
 def _read(path: Path, suffix: str, memory_map: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -103,8 +113,10 @@ def _suffix(path: Path, known: tuple[str, ...]) -> str:
 
 def _host(name: str, value: Any) -> np.ndarray:
     array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8 * (1 + (array.dtype.kind == "c")):
+    if kind_of(array.dtype) not in "biufc" or array.dtype.itemsize > 8 * (1 + (array.dtype.kind == "c")):
         raise DTypeError(f"save: {name} must hold numbers or booleans: got {array.dtype}.")
+    if array.dtype.kind == "V":  # bfloat16
+        return np.ascontiguousarray(array)
     # the formats store row-major, little-endian bytes
     return np.array(array, dtype=array.dtype.newbyteorder("<"), order="C", copy=None)
 

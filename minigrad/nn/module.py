@@ -19,8 +19,9 @@ from ..backend import get_backend
 from ..convert import DTYPE_NAMES, as_array
 from ..edits import link, written
 from ..errors import ArgumentError, DTypeError, GradError, StateError
+from ..halves import dtype as dtype_of
 from ..mode import MODE
-from ..primitive import PRIMITIVES
+from ..primitive import PRIMITIVES, kind_of
 from ..tensor import Handle, Tensor, apply, leaf, wrap
 
 
@@ -462,8 +463,8 @@ class Module:
                 device = target
             elif target is not None:
                 dtype = target
-        dtype = None if dtype is None else np.dtype(dtype)
-        if dtype is not None and dtype.kind not in "fc":
+        dtype = None if dtype is None else dtype_of(dtype)
+        if dtype is not None and kind_of(dtype) not in "fc":
             raise DTypeError(f"{type(self).__name__}.to: dtype must be a float dtype: got {dtype}.")
         backend = None if device is None else get_backend("numpy" if device == "cpu" else device)
 
@@ -472,7 +473,7 @@ class Module:
                 array = backend.asarray(own.to_host(array))
             return (
                 array.astype(dtype)
-                if dtype is not None and array.dtype.kind in "fc" and array.dtype != dtype
+                if dtype is not None and kind_of(array.dtype) in "fc" and array.dtype != dtype
                 else array
             )
 
@@ -494,8 +495,8 @@ class Module:
 
     def type(self, dst_type: Any) -> Module:
         """All parameters and buffers in another dtype, integer buffers too; `to` changes the floats only."""
-        dtype = np.dtype(dst_type)
-        if dtype.kind not in "fc" and any(p.requires_grad for p in self.parameters()):
+        dtype = dtype_of(dst_type)
+        if kind_of(dtype) not in "fc" and any(p.requires_grad for p in self.parameters()):
             raise DTypeError(f"{self._kind()}.type: parameters that require a gradient are floats: got {dtype}.")
         for t in (*self.parameters(), *self.buffers()):
             _move(t, t.array.astype(dtype))
@@ -514,7 +515,7 @@ class Module:
         return self.to(dtype="float16")
 
     def bfloat16(self) -> Module:
-        raise DTypeError(f"{self._kind()}.bfloat16: NumPy has no such dtype. Use half() or float().")
+        return self.to(dtype="bfloat16")
 
     def cpu(self) -> Module:
         return self.to("cpu")
@@ -608,7 +609,7 @@ def indented(text: str) -> str:
 
 def _host(value: Any) -> np.ndarray:
     array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.dtype.kind not in "biufc":
+    if kind_of(array.dtype) not in "biufc":
         raise DTypeError(f"load_state_dict: values must be arrays of numbers: got {type(value).__name__}.")
     return array
 

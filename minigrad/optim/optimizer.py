@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy import ndarray
 
+from .. import halves
 from ..backend import Backend
 from ..backend.base import load_kernel
 from ..edits import caller, written
@@ -37,16 +38,21 @@ class Optimizer:
     Options given in a group's dict hold for that group; the constructor's are the defaults of the others. PyTorch's
     `foreach`, `fused`, `capturable` and `differentiable` are accepted and kept with the others, and have no effect. A
     subclass sets the defaults, and writes `init` and `update`.
+
+    A float16 or bfloat16 parameter is updated in float32 and its state is float32. With `master_weights` (an attribute,
+    True) it has a float32 copy there, "master", in which small steps add up that the half type would round away.
     """
 
     defaults: dict[str, Any]
     rules: ClassVar[dict[str, Rule | None]] = {}  # where `options.RULES` knows none, or another; None: anything
+    master_weights = True  # a half parameter is the rounding of a float32 copy in the state, "master"
     kernel = ""  # the function in minigrad.kernels.cpu.optim that does the same in place, for the numba backend
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
         self.defaults = defaults
         self.options = tuple(name for name in defaults if name not in WITHOUT_EFFECT)  # what `update` gets
         self.state: dict[Tensor, dict[str, Any]] = {}
+        self.masters: dict[Tensor, int] = {}  # the version of a half parameter that its master copy was rounded to
         self.param_groups: list[dict[str, Any]] = []
         self.steps = 0  # calls of step(), for the schedulers' warning
         self._hooks: dict[str, list[Callable]] = {when: [] for when in HOOKS}
@@ -203,7 +209,10 @@ class Optimizer:
         state = self.state.get(p)
         if state is None:
             state = self._init(p, backend, options)
-        new, arrays = self.update(backend.F, array, g, {name: t.array for name, t in state.items()}, **options)
+        if halves.seen and array.dtype in halves.HALVES:
+            new, arrays = self._update_half(p, g, state, backend, options)
+        else:
+            new, arrays = self.update(backend.F, array, g, {name: t.array for name, t in state.items()}, **options)
         array[...] = new
         for name, value in arrays.items():
             if not isinstance(value, backend.array):  # NumPy makes numbers of 0-d arrays
@@ -213,8 +222,20 @@ class Optimizer:
             else:
                 state[name] = wrap(value)
 
+    def _update_half(self, p: Tensor, g: Any, state: dict[str, Tensor], backend: Backend, options: dict) -> tuple:
+        """`update` in float32, from the master copy in the state unless somebody else has written to p since."""
+        version = p.storage.version if p.storage is not None else 0
+        known = state.get("master") if self.masters.get(p, version) == version else None
+        master = known.array if known is not None else p.array.astype(halves.FLOAT32)
+        arrays = {name: t.array for name, t in state.items() if name != "master"}
+        new, arrays = self.update(backend.F, master, g.astype(halves.FLOAT32), arrays, **options)
+        if not self.master_weights:
+            return new, arrays
+        self.masters[p] = version + 1  # as `step` will stamp this update
+        return new.astype(p.dtype), {**arrays, "master": new}
+
     def _init(self, p: Tensor, backend: Backend, options: dict[str, Any]) -> dict[str, Tensor]:
-        made = self.init(backend.F, p.array, **options)
+        made = self.init(backend.F, halves.widened((p.array,))[0], **options)
         state = self.state[p] = {name: wrap(backend.xp.asarray(value)) for name, value in made.items()}
         return state
 
@@ -308,14 +329,14 @@ class Optimizer:
             loaded[own_of[i][0]] = self._loaded(i, *own_of[i], {k: v for k, v in values.items() if v is not None})
         for group, new in zip(self.param_groups, changed):
             group.update(new)
-        self.state = loaded
+        self.state, self.masters = loaded, {}
         for hook in self._hooks["after loading"]:
             hook(self)
 
     def _loaded(self, i: int, p: Tensor, group: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         """The state of parameter i from saved values; StateError if they are not what the first step would make."""
         who = f"{self.name}.load_state_dict"
-        made = self.init(p.backend.F, p.array, **self._options(group))
+        made = self.init(p.backend.F, halves.widened((p.array,))[0], **self._options(group))
         if values and not made.keys() <= values.keys():
             raise StateError(
                 f"{who}: state of parameter {i} must have {', '.join(made)}: got {', '.join(values)}. "
@@ -327,7 +348,7 @@ class Optimizer:
             if array.shape != shape:
                 raise StateError(f"{who}: {name} of parameter {i} must be {shape}: got {array.shape}.")
             # a count is not to be rounded to the parameter's dtype
-            dtype = np.float32 if name == "step" else p.dtype
+            dtype = np.float32 if name == "step" or p.dtype in halves.HALVES else p.dtype
             state[name] = wrap(p.backend.asarray(array, dtype=dtype, copy=True))
         return state
 

@@ -93,8 +93,9 @@ class Run:
         saved = state.get("run") if isinstance(state, Mapping) else None
         if not isinstance(saved, Mapping) or saved.get("recipe") != self.name:
             raise DataError(f"{self.state}: not the state of a run of {self.name}. Is --out another recipe's folder?")
-        wanted = {"backend": self.backend, "smoke": self.smoke, **self.options}
-        came = {"backend": saved["backend"], "smoke": saved["smoke"], **saved["options"]}
+        full = {"precision": "32-true"}  # unless the options say otherwise
+        wanted = {"backend": self.backend, "smoke": self.smoke, **full, **self.options}
+        came = {"backend": saved["backend"], "smoke": saved["smoke"], **full, **saved["options"]}
         differ = [f"{k} {came.get(k)!r}, now {v!r}" for k, v in wanted.items() if came.get(k) != v]
         if differ:
             raise ArgumentError(f"resume: the run was started with other options: {'; '.join(differ)}. Leave them out.")
@@ -115,6 +116,8 @@ class Run:
         weights and the state saved, and a clean stop on Ctrl-C. best: keep the weights that were the best by this
         figure (``validation_loss``), not the last ones."""
         self.trainer = trainer
+        if "precision" in self.options:
+            trainer.use_precision(self.precision)
         metadata = {"recipe": self.name, "options": json.dumps(self.options), "notes": json.dumps(self.notes)}
         compiles = ", whose kernels are compiled once, at first use" if self.backend == "numba" else ""
         header = f"{self.name}: {self.epochs} epoch{'s' * (self.epochs > 1)} on the {self.backend} backend{compiles}"

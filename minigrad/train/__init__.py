@@ -22,6 +22,7 @@ from .metrics import Metric as Metric
 from .metrics import Precision as Precision
 from .metrics import Recall as Recall
 from .metrics import TopKAccuracy as TopKAccuracy
+from .precision import MixedPrecision as MixedPrecision
 from .progress import Progress as Progress
 from .ranking import ROCAUC as ROCAUC
 from .ranking import AveragePrecision as AveragePrecision

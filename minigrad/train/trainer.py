@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import functions, io, viz
+from ..data.workers import rebuilt
 from ..errors import ArgumentError, DivergenceError, StateError
 from ..mode import no_grad
 from ..nn import Module
@@ -22,6 +23,7 @@ from ..tensor import Tensor
 from .callbacks import Callback
 from .finite import first_nonfinite
 from .metrics import Mean, Metric
+from .precision import MixedPrecision
 from .state import restore, state_of
 
 
@@ -84,6 +86,9 @@ class Trainer:
     far) and ``history``, and set ``stopping`` to end the run after the batch in progress. ``evaluated`` is the model
     that is evaluated and saved: `model`, unless a callback keeps another one (an average of its weights).
 
+    precision: "32-true", "bf16-mixed", "16-mixed" and others, see precision.py; with "16-mixed" a step whose gradients
+    overflow is left out. device: where the model goes, and each batch to it ("cupy", "cupy:1"); None: as they are.
+
     ``state_dict()`` holds all that the run has become: model, optimizer, callbacks, figures, the place in the data and
     the random generator. A trainer made in the same way that loads it goes on as if nothing had happened.
     """
@@ -97,10 +102,15 @@ class Trainer:
         metrics: Sequence[Metric] = (),
         callbacks: Sequence[Callback] = (),
         accumulate: int = 1,
+        precision: str | MixedPrecision = "32-true",
+        device: Any = None,
     ):
         if accumulate < 1:
             raise ArgumentError(f"Trainer: accumulate must be positive: got {accumulate}.")
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.model, self.loss, self.optimizer, self.device = model, loss, optimizer, device
+        if device is not None:
+            model.to(device)
+        self.use_precision(precision)
         self.evaluated = model
         self.metrics, self.callbacks, self.accumulate = tuple(metrics), tuple(callbacks), accumulate
         self.history = History()
@@ -111,6 +121,16 @@ class Trainer:
         self.stopping = self.interrupted = False
         self.data: Any = None  # the training data of the run in progress
         self._data_state: Any = None  # of a loaded run, for the data that `fit` will be given
+
+    def use_precision(self, precision: str | MixedPrecision) -> None:
+        """Train in these float types from now on."""
+        self.precision = precision if isinstance(precision, MixedPrecision) else MixedPrecision(precision)
+        if self.precision.scaler.is_enabled() and type(self).step is not Trainer.step:
+            raise ArgumentError(
+                f"{type(self).__name__}: has a step of its own, which knows nothing of scaled gradients: "
+                f'got precision={self.precision.name!r}. Use "bf16-mixed", which needs no scaling.'
+            )
+        self.precision.prepare(self.model)
 
     # -- the loop ------------------------------------------------------------------------------------------------------
     def fit(self, train: Iterable, validation: Iterable | None = None, epochs: int = 1) -> History:
@@ -151,7 +171,8 @@ class Trainer:
             train = islice(train, self.batch, None)
         self._data_state = None
         for self.batch, batch in enumerate(train, self.batch + 1):  # noqa: B020  callbacks read it
-            step = self.step(batch)
+            with self.precision.region():
+                step = self.step(self._placed(batch))
             self._gather(self.mean, self.metrics, step)
             self.figures = {"train_loss": self.mean.value}
             self._tell("batch_end")
@@ -183,7 +204,7 @@ class Trainer:
             self.optimizer.zero_grad()
         loss, prediction, targets = self.compute(batch)
         value = self.finite(loss.item(), batch)
-        (loss if self.accumulate == 1 else loss / self.accumulate).backward()
+        self.precision.scaler.scale(loss if self.accumulate == 1 else loss / self.accumulate).backward()
         if not self.accumulating:
             self._update()
         return Step(value, prediction.detach(), targets, len(targets))
@@ -194,6 +215,14 @@ class Trainer:
         return self.batch % self.accumulate != 0 and self.batch != self.batches
 
     def _update(self) -> None:
+        scaler = self.precision.scaler
+        if scaler.is_enabled():
+            scaler.unscale_(self.optimizer)
+            if scaler.are_finite(self.optimizer):  # callbacks need not know of gradients that are not used
+                self._tell("before_step")
+            scaler.step(self.optimizer)
+            scaler.update()
+            return
         self._tell("before_step")
         self.optimizer.step()
 
@@ -210,7 +239,11 @@ class Trainer:
     # -- going on ------------------------------------------------------------------------------------------------------
     def parts(self) -> dict[str, Any]:
         """What has a state of its own, by name. A subclass with more of it (a second optimizer) adds to these."""
-        stateful = {f"{i} {type(c).__name__}": c for i, c in enumerate(self.callbacks) if hasattr(c, "state_dict")}
+        stateful: dict[str, Any] = {
+            f"{i} {type(c).__name__}": c for i, c in enumerate(self.callbacks) if hasattr(c, "state_dict")
+        }
+        if self.precision.scaler.is_enabled():
+            stateful["scaler"] = self.precision.scaler
         return {"model": self.model, "optimizer": self.optimizer, "history": self.history} | stateful
 
     def state_dict(self) -> dict[str, Any]:
@@ -258,9 +291,9 @@ class Trainer:
         """``{"loss": ..., "accuracy": ...}``: the loss and the metrics (by default the trainer's) over the data."""
         metrics = self.metrics if metrics is None else tuple(metrics)
         mean = self._gathering(metrics)
-        with no_grad(), self._evaluating():
+        with no_grad(), self._evaluating(), self.precision.region():
             for batch in data:
-                loss, prediction, targets = self.compute(batch)
+                loss, prediction, targets = self.compute(self._placed(batch))
                 self._gather(mean, metrics, Step(loss.item(), prediction, targets, len(targets)))
         if not mean.weight:
             raise ArgumentError(
@@ -270,8 +303,9 @@ class Trainer:
 
     def predict(self, data: Iterable) -> Tensor:
         """The model's outputs for all batches, joined. A batch is the inputs, or a tuple that starts with them."""
-        with no_grad(), self._evaluating():
-            parts = [self.model(batch[0] if isinstance(batch, (tuple, list)) else batch) for batch in data]
+        with no_grad(), self._evaluating(), self.precision.region():
+            batches = map(self._placed, data)
+            parts = [self.model(batch[0] if isinstance(batch, (tuple, list)) else batch) for batch in batches]
         if not parts:
             raise ArgumentError("Trainer.predict: the data gave no batch. A generator can be passed through only once.")
         return functions.concat(parts, axis=0)  # type: ignore[attr-defined]
@@ -295,12 +329,30 @@ class Trainer:
 
     def _gather(self, mean: Mean, metrics: Sequence[Metric], step: Step) -> None:
         mean.add(step.loss, step.samples)
+        if metrics:  # one way to the host for all of them
+            prediction, targets = step.prediction.numpy(), step.targets.numpy()
         for metric in metrics:
-            metric.update(step.prediction.numpy(), step.targets.numpy())
+            metric.update(prediction, targets)
+
+    def _placed(self, batch: Any) -> Any:
+        """The batch on the trainer's device, and its floats in the parameters' type where `precision` changed that."""
+        dtype = self.precision.parameters
+        return batch if self.device is None and dtype is None else placed(batch, self.device, dtype)
 
     def _tell(self, moment: str) -> None:
         for callback in self.callbacks:
             getattr(callback, moment)(self)
+
+
+def placed(batch: Any, device: Any = None, dtype: Any = None) -> Any:
+    """A tensor, or what nests tensors, on a device and with its floats in a dtype."""
+    if isinstance(batch, Tensor):
+        return batch.to(device=device, dtype=dtype if batch.is_floating_point() else None)
+    if isinstance(batch, Mapping):
+        return {name: placed(part, device, dtype) for name, part in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return rebuilt(batch, [placed(part, device, dtype) for part in batch])
+    return batch
 
 
 def _length(data: Iterable) -> int:

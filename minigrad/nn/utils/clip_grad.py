@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from ...backend.base import load_kernel
 from ...edits import written
 from ...errors import ArgumentError, GradError
@@ -52,10 +54,15 @@ def clip_grad_norm_(
     if norm_type == 2 and not error_if_nonfinite and (clipped := _clipped_together(gradients, max_norm)):
         return clipped
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    if any(type(g.array) is not np.ndarray for g in gradients):  # a device need not wait until the host has the norm
+        factor = (float(max_norm) / (total + 1e-6)).clip(None, 1.0)
+        for g in gradients:
+            _store(g, g.array * factor.to(g.device).array, "clip_grad_norm_")
+        return total
     factor = min(float(max_norm) / (total.item() + 1e-6), 1.0)
     if factor < 1 or math.isnan(factor):
         for g in gradients:
-            _store(g, g.array * g.array.dtype.type(factor), "clip_grad_norm_")
+            _store(g, g.array * factor, "clip_grad_norm_")
     return total
 
 
