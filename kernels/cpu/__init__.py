@@ -28,6 +28,8 @@ KERNELS = {
         *("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),
         *("adaptive_avg_pool", "adaptive_avg_pool_backward"),
     ),
+    "resample": ("resample",),
+    "grid_sample": ("grid_sample", "grid_sample_input", "grid_sample_grid"),
     "recurrent": (
         *("lstm_sequence", "lstm_sequence_backward", "gru_sequence", "gru_sequence_backward"),
         *("rnn_sequence", "rnn_sequence_backward"),

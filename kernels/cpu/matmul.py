@@ -16,6 +16,7 @@ import numpy as np
 from numba import carray
 from numba.extending import register_jitable
 
+from .outer import outer
 from .threads import compiled, pointer, run
 from .tiles import LANES, LONGEST_TILE, VECTORS, copy_block, lanes, multiply_block, transpose_block
 
@@ -226,6 +227,8 @@ def _product(a, b, shape, a_batch, b_batch, batch, m, n, k, row=None):
         return np.zeros(shape, a.dtype)
     a, a_transposed = _in_order(a)
     b, b_transposed = _in_order(b)
+    if k == 1 and row is None:
+        return outer(a, b, shape, a_batch, b_batch, batch, m, n)
     if batch == 1 and k >= FEW_FROM and min(m, n) <= FEW:
         c = _few(a, b, a_transposed, b_transposed, shape, m, n, k)
         if c is not None:

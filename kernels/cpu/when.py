@@ -581,6 +581,31 @@ def adaptive_avg_pool_backward_when(dy, *, spatial):
     return 1 <= len(spatial) <= 3 and dy.size >= 16 and math.prod(spatial) > 0 and dy.dtype in FLOATS
 
 
+def resample_when(x, *, maps):
+    """Refused: few elements, more than three axes."""
+    return 1 <= len(maps) <= 3 and x.size >= 64 and x.dtype in FLOATS
+
+
+def grid_sample_when(x, grid, *, mode, padding_mode, align_corners):
+    """Refused: nothing to sample, several types."""
+    return x.dtype in FLOATS and x.dtype == grid.dtype and 4 <= x.ndim <= 5 and x.size > 0 and grid.size > 0
+
+
+def grid_sample_input_when(dy, grid, *, size, mode, padding_mode, align_corners):
+    """As grid_sample_when."""
+    return dy.dtype in FLOATS and dy.dtype == grid.dtype and 4 <= dy.ndim <= 5 and dy.size > 0 < math.prod(size)
+
+
+def grid_sample_grid_when(dy, x, grid, *, mode, padding_mode, align_corners):
+    """As grid_sample_when; refused: mode "nearest", whose gradient is 0."""
+    return (
+        mode != "nearest"
+        and grid_sample_when(x, grid, mode=mode, padding_mode=padding_mode, align_corners=align_corners)
+        and dy.dtype == x.dtype
+        and dy.shape == (*x.shape[:2], *grid.shape[1:-1])
+    )
+
+
 def max_pool_backward_when(dy, positions, *, spatial):
     """Refused: few elements, positions of another shape or type."""
     return (

@@ -54,7 +54,7 @@ def everywhere(values: Sequence, batched: Sequence[bool]) -> list:
 @rule(
     "copy", "alias", "astype", "zeros_like", "ones_like", "move", "windows", "window_sum", "max_pool",
     "adaptive_avg_pool", "fold_windows", "window_sum_backward", "adaptive_avg_pool_backward", "max_pool_backward",
-    "clip",
+    "resample", "nearest_index", "clip",
 )  # fmt: skip
 def _leading(p: Primitive, values: list, batched: list, params: dict) -> Any:
     """They work on the last axes, or on each element."""

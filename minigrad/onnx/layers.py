@@ -87,6 +87,28 @@ def window_sum(g: Graph, e: Any) -> str:
     return g.node("Mul", average(g, e), g.name(math.prod(e.size), e.y.dtype))
 
 
+@converts("resample")
+def resample(g: Graph, e: Any) -> str:
+    name, ndim = g.name(e.x, e.y.dtype), len(e.x.shape)
+    for axis, m in zip(range(ndim - len(e.maps), ndim), e.maps):
+        if m is None:
+            continue
+        parts, along = [], (-1, *[1] * (ndim - 1 - axis))
+        for k, index in enumerate(m.index):
+            part = g.node("Gather", name, g.ints(tuple(np.maximum(index, 0).tolist())), axis=axis)
+            weight = (index >= 0).astype(e.y.dtype) * (1 if m.weight is None else m.weight[k].astype(e.y.dtype))
+            if m.weight is not None or (index < 0).any():
+                part = g.node("Mul", part, g.constant(weight.reshape(along)))
+            parts.append(part)
+        name = parts[0] if len(parts) == 1 else g.node("Sum", *parts)
+    return name
+
+
+@expands("nearest_index")
+def _(F, x):
+    return F.astype(F.round(x), dtype="int64")
+
+
 @expands("adaptive_avg_pool")
 def _(F, x, *, size):
     n = len(size)

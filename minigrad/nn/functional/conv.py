@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from ...errors import ArgumentError, ShapeError
+from ...ops.resample import AxisMap
 from ...tensor import F, Tensor
 from .checks import sizes
 
@@ -146,9 +150,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     x = _cropped(input, pairs) if first else input
     if mode == "constant":
         x = F.pad(x, widths=grown, value=0 if value is None else value) if any(map(any, grown)) else x
-    else:
-        for axis, (a, b) in enumerate(grown):
-            x = _framed(x, axis, a, b, mode) if a or b else x
+    elif any(map(any, grown)):
+        maps = tuple(_framing(n, a, b, mode) if a or b else None for n, (a, b) in zip(x.shape, grown))
+        x = F.resample(x, maps=maps[next(i for i, m in enumerate(maps) if m) :])
     return x if first else _cropped(x, pairs)
 
 
@@ -159,22 +163,11 @@ def _cropped(x: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
     return x[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, pairs))]
 
 
-def _framed(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
-    n = x.shape[axis]
+@lru_cache(maxsize=256)
+def _framing(n: int, before: int, after: int, mode: str) -> AxisMap:
+    """Which elements of an axis of n the framed axis repeats."""
     most = {"reflect": n - 1, "circular": n, "replicate": before + after if n else 0}[mode]
     if max(before, after) > most:
         raise ShapeError(f"pad: mode {mode!r} can add at most {most} to an axis of {n}: got ({before}, {after}).")
-
-    def part(start: int, stop: int) -> Tensor:
-        return x[(slice(None),) * axis + (slice(start, stop),)]
-
-    if mode == "circular":
-        edges = part(n - before, n), part(0, after)
-    elif mode == "reflect":
-        edges = F.flip(part(1, before + 1), axis=axis), F.flip(part(n - 1 - after, n - 1), axis=axis)
-    else:
-        edges = tuple(
-            F.broadcast_to(part(i, i + 1), (*x.shape[:axis], k, *x.shape[axis + 1 :]))
-            for i, k in ((0, before), (n - 1, after))
-        )
-    return F.concat(edges[0], x, edges[1], axis=axis)
+    names = {"reflect": "reflect", "circular": "wrap", "replicate": "edge"}
+    return AxisMap(n, [np.pad(np.arange(n), (before, after), names[mode])])  # type: ignore[call-overload]

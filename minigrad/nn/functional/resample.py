@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import functions
 from ...errors import ArgumentError, DTypeError, ShapeError
+from ...ops.resample import AxisMap, cubic_far, cubic_near, cubic_weights
 from ...tensor import F, Tensor, wrap
 from .checks import sizes
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -27,34 +27,18 @@ def _triangle(t: Any) -> Any:
     return np.maximum(1 - np.abs(t), 0)
 
 
-def _cubic_near(t: Any, a: float) -> Any:
-    """Keys' cubic for |t| <= 1. R. Keys 1981, Cubic convolution interpolation, eq. 4, with a for its -1/2."""
-    return ((a + 2) * t - (a + 3)) * t * t + 1
-
-
-def _cubic_far(t: Any, a: float) -> Any:
-    """The same for 1 < |t| < 2."""
-    return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-
-
 def _cubic(t: Any) -> Any:
     t = np.abs(t)
-    return np.where(t < 1, _cubic_near(t, -0.5), np.where(t < 2, _cubic_far(t, -0.5), 0))
-
-
-def _cubic_weights(t: Any) -> tuple[Any, ...]:
-    """Weights of the elements at -1, 0, 1, 2 for a place t in [0, 1) after the one at 0. a = -0.75, as PyTorch."""
-    a = -0.75
-    return _cubic_far(t + 1, a), _cubic_near(t, a), _cubic_near(1 - t, a), _cubic_far(2 - t, a)
+    return np.where(t < 1, cubic_near(t, -0.5), np.where(t < 2, cubic_far(t, -0.5), 0))
 
 
 # ---- interpolate: along each axis y = sum over taps of weight * x[index] ---------------------------------------------
 
 
-def _nearest(n: int, out: int, step: Any, exact: bool) -> list:
+def _nearest(n: int, out: int, step: Any, exact: bool) -> Any:
     places = np.arange(out, dtype=step.dtype)
     index = np.minimum(np.floor((places + 0.5) * step if exact else places * step), n - 1)
-    return [(index.astype(np.int64), None)]
+    return index.astype(np.int64)
 
 
 def _smooth(n: int, out: int, step: Any, align_corners: bool, cubic: bool) -> list:
@@ -64,7 +48,7 @@ def _smooth(n: int, out: int, step: Any, align_corners: bool, cubic: bool) -> li
     low = np.floor(source)
     t, low = np.clip(source - low, 0, 1), low.astype(np.int64)
     if cubic:
-        return [(np.clip(low + k - 1, 0, n - 1), w) for k, w in enumerate(_cubic_weights(t))]
+        return [(np.clip(low + k - 1, 0, n - 1), w) for k, w in enumerate(cubic_weights(t))]
     low = np.minimum(low, n - 1)
     return [(low, 1 - t), (np.minimum(low + 1, n - 1), t)]
 
@@ -82,8 +66,11 @@ def _antialiased(n: int, out: int, step: Any, cubic: bool) -> list:
     return list(zip(np.minimum(index, n - 1), weight))
 
 
-def _taps(mode: str, n: int, out: int, factor: float | None, align_corners: bool, antialias: bool, dtype: Any) -> list:
-    """[(index (out,), weight (out,) or None for 1), ...]: which elements of an axis of n make each of `out`."""
+@functools.lru_cache(maxsize=256)
+def _map(
+    mode: str, n: int, out: int, factor: float | None, align_corners: bool, antialias: bool, dtype: Any
+) -> AxisMap:
+    """Which elements of an axis of n make each of `out`, and with which weights."""
     # positions are rounded as PyTorch's: those of nearest elements in float32
     kind = np.float64 if dtype == np.float64 and not mode.startswith("nearest") else np.float32
     if align_corners:
@@ -91,22 +78,11 @@ def _taps(mode: str, n: int, out: int, factor: float | None, align_corners: bool
     else:
         step = kind(1 / factor) if factor else kind(n) / kind(out)
     if mode.startswith("nearest"):
-        return _nearest(n, out, step, mode == "nearest-exact")
-    if antialias:
-        return _antialiased(n, out, step, mode == "bicubic")
-    return _smooth(n, out, step, align_corners, mode == "bicubic")
-
-
-def _resampled(x: Tensor, axis: int, taps: list) -> Tensor:
-    rows = functions.moveaxis(x, axis, 0)  # (n, ...)
-    parts = []
-    for index, weight in taps:
-        part = rows[wrap(x.backend.asarray(index))]  # (out, ...)
-        if weight is not None:
-            weight = weight.astype(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-            part = part * wrap(x.backend.asarray(weight))
-        parts.append(part)
-    return functions.moveaxis(sum(parts[1:], parts[0]), 0, axis)
+        return AxisMap(n, [_nearest(n, out, step, mode == "nearest-exact")])
+    cubic = mode == "bicubic"
+    taps = _antialiased(n, out, step, cubic) if antialias else _smooth(n, out, step, align_corners, cubic)
+    index, weight = zip(*taps)
+    return AxisMap(n, index, np.stack(weight))
 
 
 def interpolate(
@@ -160,11 +136,14 @@ def interpolate(
         raise ShapeError(f"{who}: lengths must be at least 1: got x {input.shape} and new lengths {outs}.")
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, outs)
-    x = input
-    for i, (length, out, factor) in enumerate(zip(lengths, outs, factors)):
-        if out != length or (mode in ("nearest-exact", "bicubic") and factor and not antialias):
-            x = _resampled(x, i + 2, _taps(mode, length, out, factor, bool(align_corners), antialias, x.dtype))
-    return x
+    always = mode in ("nearest-exact", "bicubic") and not antialias  # the factor may move elements of an equal length
+    maps = tuple(
+        _map(mode, length, out, factor, bool(align_corners), antialias, input.dtype)
+        if out != length or (always and factor)
+        else None
+        for length, out, factor in zip(lengths, outs, factors)
+    )
+    return F.resample(input, maps=maps) if any(maps) else input
 
 
 def upsample(
@@ -219,49 +198,6 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     return F.reshape(F.matmul(points, F.matrix_transpose(theta)), (size[0], *lengths, n))
 
 
-def _clipped(c: Tensor, low: float, high: float) -> Tensor:
-    """c inside [low, high]; no gradient where it is moved, nor at the ends, as PyTorch has it."""
-    inside = F.logical_and(F.greater(c, low), F.less(c, high))
-    return F.where(inside, c, F.clip(c.detach(), low, high))
-
-
-def _reflected(c: Tensor, size: int, align_corners: bool) -> Tensor:
-    """c mirrored at the centres (align_corners) or outer edges of the first and last element until it is inside."""
-    low, span = (0.0, size - 1) if align_corners else (-0.5, size)
-    if not span:
-        return c * 0
-    distance = F.abs(c - low)
-    turns, rest = F.floor(distance.detach() / span), F.remainder(distance, span)
-    return F.where(F.equal(F.remainder(turns, 2), 0), rest, span - rest) + low
-
-
-def _line(c: Tensor, size: int, mode: str, padding_mode: str, align_corners: bool) -> list:
-    """One coordinate's taps [(index, inside, weight or None), ...]. c: (B, O), -1 to 1."""
-
-    def brought_inside(c: Tensor) -> Tensor:
-        if padding_mode == "reflection":
-            c = _reflected(c, size, align_corners)
-        low, high = (-4.0, size + 3.0) if padding_mode == "zeros" else (0.0, size - 1.0)  # finite in either case
-        return _clipped(c, low, high)
-
-    c = (c + 1) * ((size - 1) / 2) if align_corners else ((c + 1) * size - 1) / 2  # in elements
-    if mode == "nearest":
-        found: list = [(F.round(brought_inside(c).detach()), None)]  # halves to even
-    elif mode == "bilinear":
-        c = brought_inside(c)
-        low = F.floor(c.detach())
-        found = [(low, low + 1 - c), (low + 1, c - low)]
-    else:
-        low = F.floor(c.detach())
-        found = [(brought_inside(low + k - 1), w) for k, w in enumerate(_cubic_weights(c - low))]
-    taps = []
-    for place, weight in found:
-        index = F.round(place).astype("int64")
-        inside = F.logical_and(F.greater_equal(index, 0), F.less(index, size))
-        taps.append((F.clip(index, 0, size - 1), inside, weight))
-    return taps
-
-
 def grid_sample(
     input: Tensor,
     grid: Tensor,
@@ -300,24 +236,4 @@ def grid_sample(
         raise ShapeError(f"{who}: the lengths of x must be at least 1: got shape {input.shape}.")
     if align_corners is None:
         warnings.warn(f"{who}: align_corners is False unless given. Say which.", stacklevel=2)
-    b, c, *lengths = input.shape
-    outs = grid.shape[1:-1]
-    grid = F.where(F.isnan(grid), -1.0, grid)
-    lines = [
-        _line(F.reshape(grid[..., n - 1 - i], (b, math.prod(outs))), length, mode, padding_mode, bool(align_corners))
-        for i, length in enumerate(lengths)
-    ]
-    flat = F.reshape(input, (b, c, math.prod(lengths)))
-    total: Any = 0
-    for taps in itertools.product(*lines):
-        index: Any = 0
-        inside: Any = None
-        weight: Any = None
-        for length, (place, within, w) in zip(lengths, taps):
-            index = index * length + place
-            inside = within if inside is None else F.logical_and(inside, within)
-            weight = w if weight is None or w is None else weight * w
-        values = F.take_along_axis(flat, index[:, None], axis=-1)  # (B, C, O)
-        values = F.where(inside[:, None], values, 0)
-        total = total + (values if weight is None else values * weight[:, None])
-    return F.reshape(total, (b, c, *outs))
+    return F.grid_sample(input, grid, mode=mode, padding_mode=padding_mode, align_corners=bool(align_corners))
