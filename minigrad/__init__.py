@@ -21,8 +21,9 @@ from . import inplace as _inplace  # noqa: F401
 from . import methods as _methods  # noqa: F401
 from . import numpy_functions as _numpy_functions  # noqa: F401
 from . import protocols as _protocols  # noqa: F401
+from . import pytorch_names as _pytorch_names
 from . import random as random
-from . import spellings as _spellings  # noqa: F401
+from . import spellings as _spellings
 from ._version import __version__ as __version__
 from .array_api import __array_api_version__ as __array_api_version__
 from .array_api import __array_namespace_info__ as __array_namespace_info__
@@ -63,6 +64,7 @@ from .functions import addcmul as addcmul
 from .functions import addmm as addmm
 from .functions import addmv as addmv
 from .functions import addr as addr
+from .functions import alias_copy as alias_copy
 from .functions import allclose as allclose
 from .functions import amax as amax
 from .functions import amin as amin
@@ -74,6 +76,9 @@ from .functions import argwhere as argwhere
 from .functions import array_equal as array_equal
 from .functions import array_equiv as array_equiv
 from .functions import array_split as array_split
+from .functions import as_strided as as_strided
+from .functions import as_strided_copy as as_strided_copy
+from .functions import as_strided_scatter as as_strided_scatter
 from .functions import atleast_1d as atleast_1d
 from .functions import atleast_2d as atleast_2d
 from .functions import atleast_3d as atleast_3d
@@ -86,6 +91,7 @@ from .functions import block_diag as block_diag
 from .functions import bmm as bmm
 from .functions import broadcast_arrays as broadcast_arrays
 from .functions import broadcast_shapes as broadcast_shapes
+from .functions import broadcast_tensors as broadcast_tensors
 from .functions import bucketize as bucketize
 from .functions import cartesian_prod as cartesian_prod
 from .functions import cat as cat
@@ -101,6 +107,8 @@ from .functions import complex as complex
 from .functions import compress as compress
 from .functions import concat as concat
 from .functions import concatenate as concatenate
+from .functions import conj_physical as conj_physical
+from .functions import constant_pad_nd as constant_pad_nd
 from .functions import convolve as convolve
 from .functions import corrcoef as corrcoef
 from .functions import correlate as correlate
@@ -119,6 +127,7 @@ from .functions import diag_embed as diag_embed
 from .functions import diag_indices as diag_indices
 from .functions import diagflat as diagflat
 from .functions import diagonal as diagonal
+from .functions import diagonal_copy as diagonal_copy
 from .functions import diagonal_scatter as diagonal_scatter
 from .functions import diff as diff
 from .functions import digitize as digitize
@@ -130,8 +139,10 @@ from .functions import dstack as dstack
 from .functions import ediff1d as ediff1d
 from .functions import einsum as einsum
 from .functions import expand_as as expand_as
+from .functions import expand_copy as expand_copy
 from .functions import extract as extract
 from .functions import fabs as fabs
+from .functions import fill as fill
 from .functions import fill_diagonal as fill_diagonal
 from .functions import flatnonzero as flatnonzero
 from .functions import flatten as flatten
@@ -161,6 +172,7 @@ from .functions import interp as interp
 from .functions import intersect1d as intersect1d
 from .functions import isclose as isclose
 from .functions import isin as isin
+from .functions import istft as istft
 from .functions import ix_ as ix_
 from .functions import kron as kron
 from .functions import kthvalue as kthvalue
@@ -197,6 +209,7 @@ from .functions import nanvar as nanvar
 from .functions import narrow as narrow
 from .functions import narrow_copy as narrow_copy
 from .functions import nonzero as nonzero
+from .functions import nonzero_static as nonzero_static
 from .functions import one_hot as one_hot
 from .functions import outer as outer
 from .functions import pad as pad
@@ -204,6 +217,7 @@ from .functions import partition as partition
 from .functions import pdist as pdist
 from .functions import percentile as percentile
 from .functions import permute as permute
+from .functions import permute_copy as permute_copy
 from .functions import piecewise as piecewise
 from .functions import polar as polar
 from .functions import polygamma as polygamma
@@ -218,10 +232,14 @@ from .functions import repeat as repeat
 from .functions import repeat_interleave as repeat_interleave
 from .functions import reshape as reshape
 from .functions import resize as resize
+from .functions import resolve_conj as resolve_conj
+from .functions import resolve_neg as resolve_neg
 from .functions import roll as roll
 from .functions import rollaxis as rollaxis
 from .functions import rot90 as rot90
+from .functions import round as round
 from .functions import row_stack as row_stack
+from .functions import rsub as rsub
 from .functions import scatter as scatter
 from .functions import scatter_add as scatter_add
 from .functions import scatter_reduce as scatter_reduce
@@ -232,11 +250,17 @@ from .functions import setdiff1d as setdiff1d
 from .functions import setxor1d as setxor1d
 from .functions import slice_scatter as slice_scatter
 from .functions import split as split
+from .functions import split_copy as split_copy
+from .functions import split_with_sizes as split_with_sizes
+from .functions import split_with_sizes_copy as split_with_sizes_copy
+from .functions import squeeze_copy as squeeze_copy
 from .functions import stack as stack
 from .functions import std_mean as std_mean
+from .functions import stft as stft
 from .functions import swapaxes as swapaxes
 from .functions import swapdims as swapdims
 from .functions import t as t
+from .functions import t_copy as t_copy
 from .functions import take as take
 from .functions import take_along_dim as take_along_dim
 from .functions import tensor_split as tensor_split
@@ -245,13 +269,16 @@ from .functions import tile as tile
 from .functions import topk as topk
 from .functions import trace as trace
 from .functions import transpose as transpose
+from .functions import transpose_copy as transpose_copy
 from .functions import trapezoid as trapezoid
 from .functions import trapz as trapz
 from .functions import tril_indices as tril_indices
 from .functions import triu_indices as triu_indices
 from .functions import unbind as unbind
+from .functions import unbind_copy as unbind_copy
 from .functions import unflatten as unflatten
 from .functions import unfold as unfold
+from .functions import unfold_copy as unfold_copy
 from .functions import union1d as union1d
 from .functions import unique as unique
 from .functions import unique_all as unique_all
@@ -260,15 +287,22 @@ from .functions import unique_counts as unique_counts
 from .functions import unique_inverse as unique_inverse
 from .functions import unique_values as unique_values
 from .functions import unravel_index as unravel_index
+from .functions import unsafe_chunk as unsafe_chunk
+from .functions import unsafe_split as unsafe_split
 from .functions import unsqueeze as unsqueeze
+from .functions import unsqueeze_copy as unsqueeze_copy
 from .functions import unstack as unstack
 from .functions import vander as vander
 from .functions import var_mean as var_mean
 from .functions import vdot as vdot
 from .functions import vecdot as vecdot
 from .functions import view_as as view_as
+from .functions import view_as_complex as view_as_complex
+from .functions import view_as_real as view_as_real
+from .functions import view_copy as view_copy
 from .functions import vsplit as vsplit
 from .functions import vstack as vstack
+from .mistakes import MistakeWarning as MistakeWarning
 from .mode import enable_grad as enable_grad
 from .mode import get_default_dtype as get_default_dtype
 from .mode import is_grad_enabled as is_grad_enabled
@@ -296,11 +330,13 @@ from .threads import set_num_threads as set_num_threads
 
 if _TYPE_CHECKING:
     from . import amp as amp
+    from . import cuda as cuda
     from . import fft as fft
     from . import func as func
     from . import linalg as linalg
     from . import nn as nn
     from . import optim as optim
+    from . import special as special
     from .amp import autocast as autocast
     from .amp import get_autocast_dtype as get_autocast_dtype
     from .amp import is_autocast_enabled as is_autocast_enabled
@@ -312,10 +348,17 @@ float16, float32, float64 = (_np.dtype(f"float{b}") for b in (16, 32, 64))
 complex64, complex128 = _np.dtype("complex64"), _np.dtype("complex128")
 inf, nan, pi, e, newaxis = float("inf"), float("nan"), _np.pi, _np.e, None
 
+_PARTS = (
+    "amp", "cuda", "data", "fft", "func", "io", "linalg", "nn", "onnx", "optim", "quantization", "special",
+    "train", "viz",
+)  # fmt: skip
+
 
 def __getattr__(name: str):
     """Every public primitive is a function of this module, made at first use from its declaration."""
-    if name in ("amp", "fft", "func", "linalg", "nn", "optim"):  # loaded at first use: import minigrad stays light
+    if name in _spellings.MATRICES:
+        return getattr(_import_module(f"{__name__}.matrices"), name)
+    if name in _PARTS:  # loaded at first use: import minigrad stays light
         return _import_module(f"{__name__}.{name}")
     if name in ("autocast", "get_autocast_dtype", "is_autocast_enabled"):
         return getattr(_import_module(f"{__name__}.amp"), name)
@@ -324,10 +367,13 @@ def __getattr__(name: str):
     try:
         value = functions.__getattr__(name)
     except AttributeError:
-        raise AttributeError(f"module 'minigrad' has no attribute {name!r}") from None
+        try:
+            value = _pytorch_names.find(name)
+        except AttributeError:
+            raise AttributeError(f"module 'minigrad' has no attribute {name!r}") from None
     globals()[name] = value  # the next look-up finds it at once
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *functions.names()})
+    return sorted({*globals(), *functions.names(), *_PARTS, *_pytorch_names.names()})

@@ -43,6 +43,7 @@ from .functions import addcmul as addcmul
 from .functions import addmm as addmm
 from .functions import addmv as addmv
 from .functions import addr as addr
+from .functions import alias_copy as alias_copy
 from .functions import allclose as allclose
 from .functions import amax as amax
 from .functions import amin as amin
@@ -54,6 +55,9 @@ from .functions import argwhere as argwhere
 from .functions import array_equal as array_equal
 from .functions import array_equiv as array_equiv
 from .functions import array_split as array_split
+from .functions import as_strided as as_strided
+from .functions import as_strided_copy as as_strided_copy
+from .functions import as_strided_scatter as as_strided_scatter
 from .functions import atleast_1d as atleast_1d
 from .functions import atleast_2d as atleast_2d
 from .functions import atleast_3d as atleast_3d
@@ -66,6 +70,7 @@ from .functions import block_diag as block_diag
 from .functions import bmm as bmm
 from .functions import broadcast_arrays as broadcast_arrays
 from .functions import broadcast_shapes as broadcast_shapes
+from .functions import broadcast_tensors as broadcast_tensors
 from .functions import bucketize as bucketize
 from .functions import cartesian_prod as cartesian_prod
 from .functions import cat as cat
@@ -81,6 +86,8 @@ from .functions import complex as complex
 from .functions import compress as compress
 from .functions import concat as concat
 from .functions import concatenate as concatenate
+from .functions import conj_physical as conj_physical
+from .functions import constant_pad_nd as constant_pad_nd
 from .functions import convolve as convolve
 from .functions import corrcoef as corrcoef
 from .functions import correlate as correlate
@@ -99,6 +106,7 @@ from .functions import diag_embed as diag_embed
 from .functions import diag_indices as diag_indices
 from .functions import diagflat as diagflat
 from .functions import diagonal as diagonal
+from .functions import diagonal_copy as diagonal_copy
 from .functions import diagonal_scatter as diagonal_scatter
 from .functions import diff as diff
 from .functions import digitize as digitize
@@ -110,8 +118,10 @@ from .functions import dstack as dstack
 from .functions import ediff1d as ediff1d
 from .functions import einsum as einsum
 from .functions import expand_as as expand_as
+from .functions import expand_copy as expand_copy
 from .functions import extract as extract
 from .functions import fabs as fabs
+from .functions import fill as fill
 from .functions import fill_diagonal as fill_diagonal
 from .functions import flatnonzero as flatnonzero
 from .functions import flatten as flatten
@@ -141,6 +151,7 @@ from .functions import interp as interp
 from .functions import intersect1d as intersect1d
 from .functions import isclose as isclose
 from .functions import isin as isin
+from .functions import istft as istft
 from .functions import ix_ as ix_
 from .functions import kron as kron
 from .functions import kthvalue as kthvalue
@@ -177,6 +188,7 @@ from .functions import nanvar as nanvar
 from .functions import narrow as narrow
 from .functions import narrow_copy as narrow_copy
 from .functions import nonzero as nonzero
+from .functions import nonzero_static as nonzero_static
 from .functions import one_hot as one_hot
 from .functions import outer as outer
 from .functions import pad as pad
@@ -184,6 +196,7 @@ from .functions import partition as partition
 from .functions import pdist as pdist
 from .functions import percentile as percentile
 from .functions import permute as permute
+from .functions import permute_copy as permute_copy
 from .functions import piecewise as piecewise
 from .functions import polar as polar
 from .functions import polygamma as polygamma
@@ -198,10 +211,14 @@ from .functions import repeat as repeat
 from .functions import repeat_interleave as repeat_interleave
 from .functions import reshape as reshape
 from .functions import resize as resize
+from .functions import resolve_conj as resolve_conj
+from .functions import resolve_neg as resolve_neg
 from .functions import roll as roll
 from .functions import rollaxis as rollaxis
 from .functions import rot90 as rot90
+from .functions import round as round
 from .functions import row_stack as row_stack
+from .functions import rsub as rsub
 from .functions import scatter as scatter
 from .functions import scatter_add as scatter_add
 from .functions import scatter_reduce as scatter_reduce
@@ -212,11 +229,17 @@ from .functions import setdiff1d as setdiff1d
 from .functions import setxor1d as setxor1d
 from .functions import slice_scatter as slice_scatter
 from .functions import split as split
+from .functions import split_copy as split_copy
+from .functions import split_with_sizes as split_with_sizes
+from .functions import split_with_sizes_copy as split_with_sizes_copy
+from .functions import squeeze_copy as squeeze_copy
 from .functions import stack as stack
 from .functions import std_mean as std_mean
+from .functions import stft as stft
 from .functions import swapaxes as swapaxes
 from .functions import swapdims as swapdims
 from .functions import t as t
+from .functions import t_copy as t_copy
 from .functions import take as take
 from .functions import take_along_dim as take_along_dim
 from .functions import tensor_split as tensor_split
@@ -225,13 +248,16 @@ from .functions import tile as tile
 from .functions import topk as topk
 from .functions import trace as trace
 from .functions import transpose as transpose
+from .functions import transpose_copy as transpose_copy
 from .functions import trapezoid as trapezoid
 from .functions import trapz as trapz
 from .functions import tril_indices as tril_indices
 from .functions import triu_indices as triu_indices
 from .functions import unbind as unbind
+from .functions import unbind_copy as unbind_copy
 from .functions import unflatten as unflatten
 from .functions import unfold as unfold
+from .functions import unfold_copy as unfold_copy
 from .functions import union1d as union1d
 from .functions import unique as unique
 from .functions import unique_all as unique_all
@@ -240,15 +266,22 @@ from .functions import unique_counts as unique_counts
 from .functions import unique_inverse as unique_inverse
 from .functions import unique_values as unique_values
 from .functions import unravel_index as unravel_index
+from .functions import unsafe_chunk as unsafe_chunk
+from .functions import unsafe_split as unsafe_split
 from .functions import unsqueeze as unsqueeze
+from .functions import unsqueeze_copy as unsqueeze_copy
 from .functions import unstack as unstack
 from .functions import vander as vander
 from .functions import var_mean as var_mean
 from .functions import vdot as vdot
 from .functions import vecdot as vecdot
 from .functions import view_as as view_as
+from .functions import view_as_complex as view_as_complex
+from .functions import view_as_real as view_as_real
+from .functions import view_copy as view_copy
 from .functions import vsplit as vsplit
 from .functions import vstack as vstack
+from .mistakes import MistakeWarning as MistakeWarning
 from .mode import enable_grad as enable_grad
 from .mode import get_default_dtype as get_default_dtype
 from .mode import is_grad_enabled as is_grad_enabled
@@ -273,6 +306,76 @@ from .tensor import apply as apply
 from .tensor import function as function
 from .threads import get_num_threads as get_num_threads
 from .threads import set_num_threads as set_num_threads
+from .nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
+from .nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
+from .nn.functional import alpha_dropout as alpha_dropout
+from .nn.functional import avg_pool1d as avg_pool1d
+from .nn.functional import batch_norm as batch_norm
+from .random import bernoulli as bernoulli
+from .nn.functional import bilinear as bilinear
+from .nn.functional import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from .nn.functional import channel_shuffle as channel_shuffle
+from .linalg import cholesky as cholesky
+from .linalg import cholesky_solve as cholesky_solve
+from .nn.functional import conv1d as conv1d
+from .nn.functional import conv2d as conv2d
+from .nn.functional import conv3d as conv3d
+from .nn.functional import conv_transpose1d as conv_transpose1d
+from .nn.functional import conv_transpose2d as conv_transpose2d
+from .nn.functional import conv_transpose3d as conv_transpose3d
+from .nn.functional import cosine_embedding_loss as cosine_embedding_loss
+from .nn.functional import cosine_similarity as cosine_similarity
+from .nn.functional import ctc_loss as ctc_loss
+from .linalg import det as det
+from .nn.functional import dropout as dropout
+from .nn.functional import embedding as embedding
+from .nn.functional import embedding_bag as embedding_bag
+from .nn.functional import feature_alpha_dropout as feature_alpha_dropout
+from .random import get_rng_state as get_rng_state
+from .nn.functional import group_norm as group_norm
+from .nn.functional import hinge_embedding_loss as hinge_embedding_loss
+from .random import initial_seed as initial_seed
+from .nn.functional import instance_norm as instance_norm
+from .anomaly import is_anomaly_enabled as is_anomaly_enabled
+from .nn.functional import kl_div as kl_div
+from .nn.functional import layer_norm as layer_norm
+from .io import load as load
+from .nn.functional import margin_ranking_loss as margin_ranking_loss
+from .linalg import matrix_exp as matrix_exp
+from .linalg import matrix_power as matrix_power
+from .nn.functional import max_pool1d as max_pool1d
+from .nn.functional import max_pool2d as max_pool2d
+from .nn.functional import max_pool3d as max_pool3d
+from .random import multinomial as multinomial
+from .random import normal as normal
+from .nn.functional import pairwise_distance as pairwise_distance
+from .nn.functional import pixel_shuffle as pixel_shuffle
+from .nn.functional import pixel_unshuffle as pixel_unshuffle
+from .random import poisson as poisson
+from .nn.functional import poisson_nll_loss as poisson_nll_loss
+from .nn.functional import prelu as prelu
+from .random import rand_like as rand_like
+from .random import randint_like as randint_like
+from .random import randn_like as randn_like
+from .nn.functional import rms_norm as rms_norm
+from .nn.functional import rrelu as rrelu
+from .io import save as save
+from .random import seed as seed
+from .random import set_rng_state as set_rng_state
+from .linalg import slogdet as slogdet
+from .nn.functional import threshold as threshold
+from .nn.functional import triplet_margin_loss as triplet_margin_loss
+from .func import vmap as vmap
+from .pytorch_names import is_tensor as is_tensor
+from .pytorch_names import set_printoptions as set_printoptions
+from .pytorch_names import set_default_device as set_default_device
+from .pytorch_names import use_deterministic_algorithms as use_deterministic_algorithms
+from .pytorch_names import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from .pytorch_names import typename as typename
+from .linalg import inv as inverse
+from .linalg import pinv as pinverse
+from .mode import no_grad as inference_mode
+from .pytorch_names import Size as Size
 
 Data = Any  # a Tensor, an array, a number or nested lists
 
@@ -281,6 +384,14 @@ nan: Any
 pi: Any
 e: Any
 newaxis: Any
+float: Any
+double: Any
+half: Any
+long: Any
+int: Any
+short: Any
+cfloat: Any
+cdouble: Any
 bool: Any
 int8: Any
 int16: Any
@@ -310,6 +421,12 @@ def add(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
 
 def add_along_axis(v: Data, indices: Data, axis: Any, size: Any) -> Tensor:
     """Zeros with length `size` along `axis`, with v added at the indices. The adjoint of take_along_axis."""
+
+def airy_ai(x: Data) -> Tensor:
+    """y = Ai(x), the Airy function."""
+
+def airy_ai_prime(x: Data) -> Tensor:
+    """y = Ai'(x); Ai''(x) = x Ai(x)."""
 
 def all(x: Data, axis: Any = None, keepdims: Any = False) -> Tensor:
     """True where all elements over `axis` are not zero."""
@@ -345,10 +462,17 @@ def atan2(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
 def atanh(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = artanh x."""
 
-def batch_norm(x: Data, weight: Data | None = None, bias: Data | None = None, eps: Any = 1e-05) -> tuple[Tensor, Tensor, Tensor]:
-    """y = (x - mean) / sqrt(var + eps) * weight + bias, mean and biased variance over all axes but axis 1.
-    x: (B, C, ...); weight, bias: (C,) or None; returns y, mean (C,), var (C,). Ioffe, Szegedy 2015,
-    arXiv:1502.03167."""
+def bessel_j0(x: Data) -> Tensor:
+    """y = J_0(x), the Bessel function."""
+
+def bessel_j1(x: Data) -> Tensor:
+    """y = J_1(x), the Bessel function of order 1."""
+
+def bessel_y0(x: Data) -> Tensor:
+    """y = Y_0(x), the Bessel function of the second kind, for x > 0."""
+
+def bessel_y1(x: Data) -> Tensor:
+    """y = Y_1(x), the Bessel function of the second kind of order 1, for x > 0."""
 
 def binary_cross_entropy(p: Data, t: Data, *, out: Tensor | None = None) -> Tensor:
     """y = -(t ln p + (1 - t) ln(1 - p)) for a probability p, with logarithms of at least -100."""
@@ -542,6 +666,12 @@ def i1(x: Data) -> Tensor:
 def i1e(x: Data) -> Tensor:
     """y = e**-|x| I_1(x), which does not overflow."""
 
+def igamma(a: Data, x: Data) -> Tensor:
+    """y = P(a, x), the integral of t**(a - 1) e**-t from 0 to x over Gamma(a). It has no gradient for a."""
+
+def igammac(a: Data, x: Data) -> Tensor:
+    """y = Q(a, x) = 1 - P(a, x), exact where P is near 1. It has no gradient for a."""
+
 def imag(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = the imaginary part of x, 0 if x is real."""
 
@@ -565,10 +695,6 @@ def isposinf(x: Data, *, out: Tensor | None = None) -> Tensor:
 
 def isreal(x: Data, *, out: Tensor | None = None) -> Tensor:
     """True where x has no imaginary part."""
-
-def layer_norm(x: Data, weight: Data | None = None, bias: Data | None = None, ndim: Any = 1, eps: Any = 1e-05) -> Tensor:
-    """y = (x - mean) / sqrt(var + eps) * weight + bias over the last `ndim` axes, var biased.
-    x: (..., C); weight, bias: (C,) or None. Ba, Kiros, Hinton 2016, arXiv:1607.06450."""
 
 def lcm(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = the least common multiple of a and b."""
@@ -672,6 +798,12 @@ def minimum(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
 def mish(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = x tanh(softplus(x)). Misra 2019, arXiv:1908.08681."""
 
+def modified_bessel_k0(x: Data) -> Tensor:
+    """y = K_0(x), the modified Bessel function of the second kind, for x > 0."""
+
+def modified_bessel_k1(x: Data) -> Tensor:
+    """y = K_1(x), the modified Bessel function of the second kind of order 1, for x > 0."""
+
 def multiply(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a b."""
 
@@ -722,11 +854,14 @@ def relu(x: Data, *, out: Tensor | None = None) -> Tensor:
 def remainder(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a - b floor(a / b), with the sign of b."""
 
-def round(x: Data, *, out: Tensor | None = None) -> Tensor:
-    """y = the nearest integer, halves to even; the gradient is zero."""
-
 def rsqrt(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = x**(-1/2)."""
+
+def scaled_modified_bessel_k0(x: Data) -> Tensor:
+    """y = e**x K_0(x), which does not underflow."""
+
+def scaled_modified_bessel_k1(x: Data) -> Tensor:
+    """y = e**x K_1(x), which does not underflow."""
 
 def selu(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = s x where x > 0, else s a (e**x - 1): keeps mean 0, variance 1. Klambauer et al. 2017, arXiv:1706.02515."""
@@ -780,8 +915,9 @@ def square(x: Data, *, out: Tensor | None = None) -> Tensor:
 def squeeze(x: Data, axis: Any = None) -> Tensor:
     """Without the axes of length 1 named (all of them if None). A view."""
 
-def std(x: Data, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Tensor:
-    """y = sqrt(var(x)) over `axis`. The gradient where all elements are equal is infinite or NaN."""
+def std(x: Data, axis: Any = None, correction: Any = None, keepdims: Any = False) -> Tensor:
+    """y = sqrt(var(x)) over `axis`, with the same corrections. The gradient where all elements are equal is infinite or
+    NaN."""
 
 def subtract(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a - b."""
@@ -814,9 +950,9 @@ def triu(x: Data, k: Any = 0) -> Tensor:
 def trunc(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = x without its fraction; the gradient is zero."""
 
-def var(x: Data, axis: Any = None, correction: Any = 0, keepdims: Any = False) -> Tensor:
-    """y = sum((x - mean(x))**2) / (n - correction) over `axis`. correction: 0 for the population, 1 for a sample of
-    it."""
+def var(x: Data, axis: Any = None, correction: Any = None, keepdims: Any = False) -> Tensor:
+    """y = sum((x - mean(x))**2) / (n - correction) over `axis`. correction: 0 for the population (the default), 1 for a
+    sample of it (the default where the axis is spelled dim=, as PyTorch spells it)."""
 
 def where(condition: Data, a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a where the condition holds, else b."""
@@ -830,3 +966,7 @@ def xlog1py(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
 
 def xlogy(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a ln b, and 0 for a = 0, whatever b is."""
+
+def zeta(s: Data, q: Data) -> Tensor:
+    """y = zeta(s, q), the sum of (q + k)**-s over k = 0, 1, ...: Hurwitz's function, Riemann's for q = 1. It has no
+    gradient for s."""

@@ -59,10 +59,18 @@ class Node:
         return f"<Node {self.name} {self.shape}>"
 
 
+ABOVE = {
+    "grad": "gradients", "Function": "custom", "no_grad": "mode", "enable_grad": "mode", "set_grad_enabled": "mode",
+    "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly", "gradcheck": "testing", "gradgradcheck": "testing",
+}  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
-    """PyTorch users look for ``autograd.grad`` and ``autograd.Function`` here; both live above this file."""
-    if name in ("grad", "Function"):
-        return getattr(importlib.import_module(".gradients" if name == "grad" else ".custom", __package__), name)
+    """What PyTorch users look for here, ``autograd.grad`` and others, lives above this file."""
+    if name == "functional":
+        return importlib.import_module(".func.functional", __package__)
+    if name in ABOVE:
+        return getattr(importlib.import_module(f".{ABOVE[name]}", __package__), name)
     raise AttributeError(f"module {__name__} has no attribute {name!r}")
 
 
@@ -162,6 +170,9 @@ class Rules:
         """The primitives for this gradient; on arrays, those of its device."""
         return self.F
 
+    def spread(self, node: Node, column: Node) -> None:
+        """Called for an input (N, 1) that was broadcast."""
+
     def pull(self, node: Node, g: Any, useful: set[Node] | None) -> Iterable[tuple[Node, Any]]:
         """Run the rules of one node: yields (input node, dL/dinput), in the input's shape and dtype."""
         plan, inputs, F = node.plan, node.inputs, self.space(g)
@@ -169,7 +180,8 @@ class Rules:
         if node.saved is None:
             raise GradError(
                 f"backward: what {primitive.name} saved for its gradient was freed by an earlier backward() through "
-                "the same graph. Pass retain_graph=True to all but the last, or run the forward again."
+                "the same graph. Pass retain_graph=True to all but the last, or run the forward again; in a loop that "
+                "carries a state on, cut the graph there: h = h.detach()."
             )
         if primitive.outputs > 1:
             like = next(p for p in g if p is not None)  # zeros for the other parts belong on its device
@@ -183,6 +195,8 @@ class Rules:
             if parent is None or g_input is None:
                 continue
             if g_input.shape != parent.shape:  # the input was broadcast: its copies' gradients add up
+                if parent.shape[1:] == (1,):
+                    self.spread(node, parent)
                 g_input = F.sum_to(g_input, shape=parent.shape)
             if g_input.dtype is not parent.dtype and g_input.dtype != parent.dtype:
                 if g_input.dtype.kind == "c" != parent.dtype.kind:

@@ -7,18 +7,20 @@ view, or has views, the others that share the buffer get the history that now is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from .autograd import Node
+from .backend import devices
 from .convert import as_array, index
 from .edits import written
 from .errors import ArgumentError, DTypeError, GradError, ShapeError
 from .explain import explained
 from .mode import MODE
 from .ops.indexing import filled
-from .primitive import PRIMITIVES
+from .primitive import PRIMITIVES, kind_of
 from .protocols import attach
 from .tensor import Tensor, apply, record, wrap
 
@@ -38,7 +40,8 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
         return
     overlap = value.storage is not None and value.storage is self.storage  # x[1:] = x[:-1]
     try:
-        self.array[filled(key, arrays)] = value.array.copy() if overlap else value.array
+        with self.backend.active() if devices.spread else nullcontext():
+            self.array[filled(key, arrays)] = value.array.copy() if overlap else value.array
     except Exception as error:
         if isinstance(error, ValueError):
             place = PRIMITIVES["getitem"].shape("setitem", self.array, *arrays, key=key).shape
@@ -62,7 +65,8 @@ def overwrite(self: Tensor, value: Tensor, op: str) -> Tensor:
             f"out of place."
         )
     before(self, op)
-    if not np.can_cast(value.dtype, self.dtype, "same_kind"):
+    floats = kind_of(value.dtype) == kind_of(self.dtype) == "f"  # NumPy knows no kind of bfloat16
+    if not floats and not np.can_cast(value.dtype, self.dtype, "same_kind"):
         raise DTypeError(
             f"{op}: in place, the dtype must stay: the tensor is {self.dtype}, the result {value.dtype}. Write it "
             f"out of place."
@@ -73,7 +77,8 @@ def overwrite(self: Tensor, value: Tensor, op: str) -> Tensor:
     node = value.node
     if node is not None and value.dtype != self.dtype:
         node = apply(PRIMITIVES["astype"], value, dtype=self.dtype).node
-    self.array[...] = value.array
+    with self.backend.active() if devices.spread else nullcontext():
+        self.array[...] = value.array
     rebase(self, node, op)
     return self
 
@@ -91,8 +96,10 @@ def _in_place(self: Tensor, f: Callable, name: str, *args: Any, **keywords: Any)
 def before(t: Tensor, op: str) -> Tensor:
     """A stand-in for t as it is before an in-place edit, after checking that it may be edited."""
     if MODE.get().recording:
-        root, chain = chain_of(t)
-        if chain is not None and root.node is not None and root.is_leaf:
+        seen = t  # and what it is a view of, as far as gradients go
+        while seen.source is not None and seen.source[1] is not None and not (seen.node is not None and seen.is_leaf):
+            seen = seen.source[0]
+        if seen.node is not None and seen.is_leaf:
             raise GradError(
                 f"{op}: in place on a leaf that requires a gradient, whose value the gradient refers to. Update "
                 f"parameters "

@@ -18,8 +18,8 @@ from .primitive import kind_of
 class Mode:
     """What `apply` looks up per thread and context. `but` gives a changed copy; only `_set` changes one, the first."""
 
-    __slots__ = ("_plain", "below", "cast", "default_dtype", "detour", "device", "host", "levels", "recording")
-    FIELDS = ("host", "device", "recording", "default_dtype", "levels", "below", "cast")
+    FIELDS = ("host", "device", "recording", "default_dtype", "levels", "below", "cast", "watch")
+    __slots__ = (*FIELDS, "_plain", "detour")
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class Mode:
         levels: tuple = (),
         below: bool | None = None,
         cast: Any = None,
+        watch: Any = None,
     ):
         self.host = host  # the flavour that computes on NumPy arrays
         self.device = device  # where new tensors are made
@@ -38,9 +39,13 @@ class Mode:
         self.levels = levels  # the transforms that run, the innermost last; see func/levels.py
         self.below = below  # do tapes of lower levels record? None: as this one
         self.cast = cast  # what autocast puts before every primitive; see amp/autocast.py
-        # (primitive, args, keywords) -> its result, instead of `apply`; None, as nearly always: nothing
-        self.detour = cast or (levels[-1].apply if levels else None)
+        self.watch = watch  # what looks at every result for NaN; see anomaly.py
         self._plain: Mode | None = None
+        self.route()
+
+    def route(self) -> None:
+        # (primitive, args, keywords) -> its result, instead of `apply`; None, as nearly always: nothing
+        self.detour: Any = self.watch or self.cast or (self.levels[-1].apply if self.levels else None)
 
     def but(self, **changes: Any) -> Mode:
         return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.FIELDS})
@@ -126,6 +131,7 @@ def _set(**changes: Any) -> None:
     """Change the process-wide mode, which every thread starts from, and this context's own if it has one."""
     for name, value in changes.items():
         setattr(INITIAL, name, value)
+    INITIAL.route()
     if MODE.get() is not INITIAL:
         MODE.set(MODE.get().but(**changes))
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .creation import _made, _shape
-from .errors import ArgumentError
+from .creation import _made, _shape, asarray
+from .errors import ArgumentError, ShapeError
 from .halves import dtype as dtype_of
 from .mode import MODE
 from .tensor import Tensor
@@ -110,21 +110,28 @@ def uniform(low: float, high: float, shape: Any, *, dtype: Any = None, generator
     return rand(shape, dtype=dtype, generator=generator) * (high - low) + low
 
 
-def normal(mean: float, std: float, shape: Any, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
-    """Normal with this mean and standard deviation, of this shape."""
-    return randn(shape, dtype=dtype, generator=generator) * std + mean
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, dtype: Any = None, generator: Generator | None = None
+) -> Tensor:
+    """Normal with this mean and standard deviation: of shape `size`; without one they are tensors, or one is, and each
+    element has its own."""
+    if size is None:
+        size = np.broadcast_shapes(getattr(mean, "shape", ()), getattr(std, "shape", ()))
+    return randn(size, dtype=dtype, generator=generator) * std + mean
 
 
 def randint(
-    low: int, high: int | None = None, size: Any = (), *, dtype: Any = np.int64, generator: Generator | None = None
+    low: int, high: Any = None, size: Any = None, *, dtype: Any = np.int64, generator: Generator | None = None
 ) -> Tensor:
-    """Integers from low to high - 1 (from 0 if only one bound is given), of shape `size`."""
-    low, high = (0, low) if high is None else (low, high)
+    """Integers from low to high - 1, of shape `size`; with one bound, ``randint(high, size)``, from 0."""
+    if isinstance(high, (tuple, list)) and size is None:
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
     if low >= high:
         raise ArgumentError(f"randint: low must be below high: got {low}, {high}.")
-    return _draw(
-        "integers", _shape((size,)) if not isinstance(size, int) else (size,), dtype, generator, False, low, high
-    )
+    shape = () if size is None else (size,) if isinstance(size, int) else _shape((size,))
+    return _draw("integers", shape, dtype, generator, False, low, high)
 
 
 def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
@@ -132,8 +139,152 @@ def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
     return _made(MODE.get().device.asarray((generator or default_generator).numpy("permutation", n)), False)
 
 
-def bernoulli(p: float, shape: Any, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
-    """1 with probability p, else 0."""
+def bernoulli(
+    p: Any, shape: Any = None, *, dtype: Any = None, generator: Generator | None = None, size: Any = None
+) -> Tensor:
+    """1 with probability p, else 0: of this shape; without one p is a tensor, and each element has its own."""
+    if shape is None and size is None:
+        return _bernoulli(asarray(p), generator)
     if not 0 <= p <= 1:
         raise ArgumentError(f"bernoulli: p must be from 0 to 1: got {p}.")
-    return (rand(shape, dtype=np.float32, generator=generator) < p).astype(dtype or MODE.get().default_dtype)
+    drawn = rand(size if shape is None else shape, dtype=np.float32, generator=generator)
+    return (drawn < p).astype(dtype or MODE.get().default_dtype)
+
+
+def _bernoulli(p: Tensor, generator: Generator | None) -> Tensor:
+    if not bool(((p >= 0) & (p <= 1)).all()):  # NaN neither
+        raise ArgumentError("bernoulli: all probabilities must be from 0 to 1.")
+    return (rand(p.shape, dtype=np.float32, generator=generator) < p.detach()).astype(p.dtype)
+
+
+def poisson(rate: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """Poisson with this mean, each element its own; in the dtype of `rate`."""
+    values = (generator or default_generator).numpy("poisson", _host(rate))
+    return _made(MODE.get().device.asarray(values.astype(rate.dtype)), False)
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Places drawn with probabilities in proportion to the weights `input`, (K,) or (B, K): (num_samples,) or
+    (B, num_samples), int64. Without replacement none comes twice, and each is drawn from what is left."""
+    weights = _host(input).astype(np.float64)
+    if weights.ndim not in (1, 2):
+        raise ShapeError(f"multinomial: weights must be (K,) or (B, K): got {weights.shape}.")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ArgumentError("multinomial: weights must be finite and not negative.")
+    left = (weights > 0).sum(axis=-1).min(initial=weights.shape[-1])
+    if num_samples < 1 or left == 0 or (not replacement and num_samples > left):
+        raise ArgumentError(
+            f"multinomial: num_samples must be from 1 to the number of weights above 0, {left} (more with "
+            f"replacement=True, but of one at least): got {num_samples}."
+        )
+    random, shape = generator or default_generator, weights.shape[:-1]
+    if replacement:
+        p = np.cumsum(weights, axis=-1)
+        u = random.numpy("random", (*shape, num_samples)) * p[..., -1:]
+        found = np.stack([np.searchsorted(q, v, side="right") for q, v in zip(np.atleast_2d(p), np.atleast_2d(u))])
+    else:  # the order of exponential waiting times with these rates (Efraimidis, Spirakis 2006)
+        with np.errstate(divide="ignore"):
+            waits = random.numpy("standard_exponential", weights.shape) / weights
+        found = np.argsort(waits, axis=-1)[..., :num_samples]
+    return _made(MODE.get().device.asarray(found.reshape(*shape, num_samples).astype(np.int64)), False)
+
+
+def _host(x: Any) -> np.ndarray:
+    return x.detach().numpy() if isinstance(x, Tensor) else np.asarray(x)
+
+
+# ---- as another tensor, and into one ---------------------------------------------------------------------------------
+
+
+def rand_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """`rand` with the shape, dtype and device of another tensor."""
+    return rand(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad).to(input.device)
+
+
+def randn_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """`randn` with the shape, dtype and device of another tensor."""
+    return randn(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad).to(input.device)
+
+
+def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any = None) -> Tensor:
+    """`randint` with the shape, dtype and device of another tensor."""
+    return randint(*((0, low) if high is None else (low, high)), input.shape, dtype=dtype or input.dtype).to(
+        input.device
+    )
+
+
+def _filling(name: str, doc: str, draw: Any) -> None:
+    """A method that overwrites a tensor with random numbers: ``x.normal_(mean, std)``, PyTorch's name and arguments."""
+
+    def method(self: Tensor, *args: Any, generator: Generator | None = None, **keywords: Any) -> Tensor:
+        self.overwrite(draw(generator or default_generator, self, *args, **keywords), name)
+        return self
+
+    method.__name__, method.__doc__ = name, doc
+    setattr(Tensor, name, method)
+
+
+def _drawn(generator: Generator, x: Tensor, method: str, *args: Any) -> Tensor:
+    return _made(x.backend.asarray(generator.numpy(method, *args, size=x.shape).astype(x.dtype)), False)
+
+
+_filling(
+    "normal_", "Normal numbers with this mean and standard deviation, in place.",
+    lambda g, x, mean=0.0, std=1.0: _drawn(g, x, "normal", mean, std),
+)  # fmt: skip
+_filling(
+    "uniform_", "Numbers from `from_` to `to`, all as likely, in place.",
+    lambda g, x, from_=0.0, to=1.0: _drawn(g, x, "uniform", from_, to),
+)  # fmt: skip
+_filling(
+    "bernoulli_", "1 with probability p, else 0, in place.",
+    lambda g, x, p=0.5: bernoulli(p, x.shape, dtype=x.dtype, generator=g) if np.isscalar(p) else _bernoulli(p, g),
+)  # fmt: skip
+_filling(
+    "exponential_", "Exponential numbers with this rate, in place.",
+    lambda g, x, lambd=1.0: _drawn(g, x, "exponential", 1 / lambd),
+)  # fmt: skip
+_filling(
+    "geometric_", "How many trials a success with probability p takes, in place.",
+    lambda g, x, p: _drawn(g, x, "geometric", p),
+)  # fmt: skip
+_filling(
+    "log_normal_", "e to the power of normal numbers, in place.",
+    lambda g, x, mean=1.0, std=2.0: _drawn(g, x, "lognormal", mean, std),
+)  # fmt: skip
+_filling(
+    "cauchy_", "Cauchy's distribution, in place.",
+    lambda g, x, median=0.0, sigma=1.0: _drawn(g, x, "standard_cauchy") * sigma + median,
+)  # fmt: skip
+_filling(
+    "random_", "Integers from low to high - 1, in place; without bounds as many as the dtype holds without a gap.",
+    lambda g, x, low=None, high=None: _drawn(g, x, "integers", *_range(x.dtype, low, high)),
+)  # fmt: skip
+
+
+def _range(dtype: np.dtype, low: int | None, high: int | None) -> tuple[int, int]:
+    if low is None:
+        return 0, 2 ** (np.finfo(dtype).nmant + 1) + 1 if dtype.kind == "f" else np.iinfo(dtype).max
+    return (0, low) if high is None else (low, high)
+
+
+def get_rng_state() -> dict[str, Any]:
+    """The state of the shared generator, as plain data."""
+    return default_generator.get_state()
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """The shared generator goes on from what `get_rng_state` returned."""
+    default_generator.set_state(state)
+
+
+def initial_seed() -> int:
+    """The seed of the shared generator."""
+    return default_generator.seed
+
+
+def seed() -> int:
+    """A new seed for the shared generator, from the system's own chance; returns it."""
+    return manual_seed(int.from_bytes(os.urandom(7), "little")).seed

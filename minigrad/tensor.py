@@ -17,13 +17,15 @@ from .autograd import Node
 from .backend import Backend, backend_of
 from .convert import CPU, FLOAT64, Device, as_array, constant
 from .edits import Storage, link, written
-from .errors import DTypeError, GradError, ShapeError
+from .errors import AxisError, DTypeError, GradError, ShapeError
 from .explain import explained
+from .mistakes import warn_once
 from .mode import MODE, Mode
 from .primitive import PRIMITIVES, Primitive, kind_of
 from .signature import written_out
 
-COMPLEX128 = np.dtype(np.complex128)
+FLOAT32, COMPLEX128 = np.dtype(np.float32), np.dtype(np.complex128)
+PRODUCTS = frozenset(("matmul", "linear", "convolution"))  # where data meets weights
 FLOATING = frozenset(("same", "float", "real", "real float"))  # kinds of primitives whose output follows the inputs
 NUMBERS = frozenset((int, float, bool, complex, type(None)))
 new = object.__new__
@@ -138,6 +140,8 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """dL/dself, summed over all backward() calls since it was last None. `explain_grad` says why it is None."""
+        if self._grad is None and self.node is not None and not self.is_leaf and self.node.owner is None:
+            warn_once(self.explain_grad())
         return self._grad
 
     @grad.setter
@@ -157,8 +161,7 @@ class Tensor:
         if not self.is_leaf and self.node.owner is None:
             return (
                 f"grad is None: this tensor was computed (by {self.node.name}), and only leaves keep gradients. "
-                f"Call .retain_grad() "
-                "on it before backward()."
+                "Call .retain_grad() on it before backward()."
             )
         return (
             "grad is None: no backward() has reached this tensor. Was backward() called, on a result computed from "
@@ -231,12 +234,29 @@ class Tensor:
         return self.array.ndim
 
     @property
-    def size(self) -> int:
-        return self.array.size
+    def size(self) -> Count:
+        count = Count(self.array.size)
+        count.shape = self.array.shape
+        return count
 
     @property
     def nbytes(self) -> int:
         return self.array.nbytes
+
+
+class Count(int):
+    """``x.size``: how many elements, as NumPy's; and as PyTorch's method, ``x.size()`` is the shape, ``x.size(0)`` one
+    length."""
+
+    shape: tuple
+
+    def __call__(self, dim: int | None = None) -> Any:
+        if dim is None:
+            return self.shape
+        try:
+            return self.shape[dim]
+        except IndexError:
+            raise AxisError(f"size: dim {dim} is out of range for shape {self.shape}.") from None
 
 
 def noded(t: Tensor, op: str) -> Node:
@@ -367,6 +387,12 @@ def settled(prim: Primitive, out: Any, arrays: list, backend: Backend, mode: Mod
             floats = [d for d in dtypes if d.kind == "f"]
             narrow = np.result_type(*floats) if floats else mode.default_dtype
             outs = tuple(o.astype(narrow) if o.dtype == FLOAT64 else o for o in outs)
+        elif FLOAT32 in dtypes and prim.name in PRODUCTS:
+            warn_once(
+                f"{prim.name}: data and weights should have one dtype: got float32 and float64, so that all that follows "
+                "is float64, at half the speed. NumPy makes float64 arrays unless told: pass x.astype('float32'), or "
+                "call model.double()."
+            )
     return outs
 
 

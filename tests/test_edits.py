@@ -602,3 +602,14 @@ def test_random_program_as_in_torch(steps):
         up, down = (interpret(steps, mg.tensor(data + d), mg.tensor(data + 1 - d)).item() for d in (h, -h))
         slope = (x.grad.numpy() - w.grad.numpy()).sum()
         np.testing.assert_allclose(slope, (up - down) / (2 * h), rtol=1e-6, atol=1e-6)
+
+
+def test_a_parameter_is_a_leaf_whatever_it_was_made_of():
+    weight = mg.nn.Linear(2, 2).weight
+    for edit in (lambda: weight.mul_(2), lambda: weight[0].zero_(), lambda: weight.T.fill_(1.0)):
+        with pytest.raises(GradError, match="in place on a leaf that requires a gradient"):
+            edit()
+    with mg.no_grad():
+        weight[0].zero_()
+    weight.data.T[0, 1] = 3.0
+    assert weight[0, 0].item() == 0 and weight[1, 0].item() == 3

@@ -12,7 +12,18 @@ import pytest
 
 import minigrad as mg
 from minigrad import data
-from minigrad.data import ArrayDataset, DataLoader, Dataset, IterableDataset, RandomSampler, WeightedSampler
+from minigrad.data import (
+    ArrayDataset,
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+    WeightedSampler,
+)  # fmt: skip
 from minigrad.errors import ArgumentError, DataError, ShapeError
 
 X = np.arange(40, dtype=np.float32).reshape(20, 2)
@@ -36,12 +47,31 @@ def batches(loader):
 
 # ---- samplers --------------------------------------------------------------------------------------------------------
 def test_random_sampler():
-    drawn = RandomSampler(10, 7)(mg.Generator(0))
-    assert len(set(drawn.tolist())) == 7 and drawn.max() < 10
-    assert len(RandomSampler(3, 50, replacement=True)(mg.Generator(0))) == 50
-    for options in ({"n": 0}, {"n": 3, "count": 4}):
+    drawn = RandomSampler(range(10), num_samples=7)(mg.Generator(0))
+    assert len(set(drawn.tolist())) == 7 == len(RandomSampler(10, num_samples=7))
+    assert len(RandomSampler(3, replacement=True, num_samples=50)(mg.Generator(0))) == 50
+    rounds = RandomSampler(4, num_samples=10)(mg.Generator(0))  # each sample once in every full round
+    assert sorted(rounds[:4]) == sorted(rounds[4:8]) == [0, 1, 2, 3] and len(rounds) == 10
+    for options in ({"data_source": []}, {"data_source": 5, "num_samples": 0}):
         with pytest.raises(ArgumentError, match="RandomSampler"):
             RandomSampler(**options)
+
+
+def test_samplers_by_pytorchs_names():
+    assert list(SequentialSampler("abc")) == [0, 1, 2]
+    assert sorted(SubsetRandomSampler([5, 7, 9])(mg.Generator(1)).tolist()) == [5, 7, 9]
+    batches = BatchSampler(SequentialSampler(range(5)), 2, drop_last=True)
+    assert list(batches) == [[0, 1], [2, 3]] and len(batches) == 2
+    assert len(BatchSampler(SequentialSampler(range(5)), 2, drop_last=False)) == 3
+    data = ArrayDataset(np.arange(6))
+    shuffled = BatchSampler(RandomSampler(data), 4, drop_last=False)
+    loader = DataLoader(data, batch_sampler=shuffled, seed=3)
+    (a,), (b,) = loader
+    assert len(a) == 4 and sorted(a.tolist() + b.tolist()) == list(range(6)) and len(loader) == 2
+    again = DataLoader(data, batch_sampler=shuffled, seed=3)
+    assert [x.tolist() for (x,) in again] == [a.tolist(), b.tolist()]  # drawn from the loader's generator
+    heavy = WeightedRandomSampler([0.0, 1.0, 0.0], 5)
+    assert list(heavy) == [1] * 5
 
 
 def test_weighted_sampler_draws_by_weight_and_never_what_weighs_nothing():

@@ -39,7 +39,12 @@ from .images import mnist as mnist
 from .images import read_idx as read_idx
 from .loader import DataLoader as DataLoader
 from .loader import default_collate as default_collate
+from .samplers import BatchSampler as BatchSampler
 from .samplers import RandomSampler as RandomSampler
+from .samplers import Sampler as Sampler
+from .samplers import SequentialSampler as SequentialSampler
+from .samplers import SubsetRandomSampler as SubsetRandomSampler
+from .samplers import WeightedRandomSampler as WeightedRandomSampler
 from .samplers import WeightedSampler as WeightedSampler
 from .tables import Table as Table
 from .tables import breast_cancer as breast_cancer

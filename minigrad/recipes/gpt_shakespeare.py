@@ -110,7 +110,7 @@ def train(run: Run) -> None:
     training, validation = data(run)
     model = network(run)
     batches = DataLoader(
-        training, run.batch_size, sampler=RandomSampler(len(training), run.steps * run.batch_size), seed=run.seed
+        training, run.batch_size, sampler=RandomSampler(training, num_samples=run.steps * run.batch_size), seed=run.seed
     )
     decayed = [p for p in model.parameters() if p.ndim == 2]
     groups = [{"params": decayed}, {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0}]

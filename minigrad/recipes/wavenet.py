@@ -70,7 +70,7 @@ def network(run: Run) -> WaveNet:
 def train(run: Run) -> None:
     training, validation = data(run)
     model = network(run)
-    drawn = RandomSampler(len(training), run.steps * run.batch_size)
+    drawn = RandomSampler(training, num_samples=run.steps * run.batch_size)
     batches = DataLoader(training, run.batch_size, sampler=drawn, seed=run.seed)
     optimizer = optim.AdamW(model.parameters(), lr=run.lr, weight_decay=run.weight_decay)
     schedule = optim.lr_scheduler.OneCycleLR(

@@ -1,0 +1,129 @@
+"""PyTorch's names at the top level for what stands elsewhere: ``mg.conv2d`` is ``mg.nn.functional.conv2d``.
+
+Found when they are first asked for, so that importing minigrad stays light.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError
+from .mode import MODE, set_backend
+from .tensor import Tensor
+
+PLACES = {
+    "nn.functional": "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "
+    "binary_cross_entropy_with_logits channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d "
+    "conv_transpose3d cosine_embedding_loss cosine_similarity ctc_loss dropout embedding embedding_bag "
+    "feature_alpha_dropout group_norm hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss "
+    "max_pool1d max_pool2d max_pool3d pairwise_distance pixel_shuffle pixel_unshuffle poisson_nll_loss prelu rms_norm "
+    "rrelu threshold triplet_margin_loss",
+    "linalg": "cholesky cholesky_solve det matrix_exp matrix_power slogdet",
+    "random": "bernoulli get_rng_state initial_seed multinomial normal poisson rand_like randint_like randn_like seed "
+    "set_rng_state",
+    "func": "vmap",
+    "io": "load save",
+    "anomaly": "is_anomaly_enabled",
+}
+HOMES = {name: place for place, names in PLACES.items() for name in names.split()}
+METHODS = frozenset(["clone", "detach", "is_nonzero", "is_same_size", "is_signed", "numel"])  # f(x, ...) is x.f(...)
+DTYPES = {
+    "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "short": "int16",
+    "cfloat": "complex64", "cdouble": "complex128",
+}  # fmt: skip
+OTHERS = {
+    "inverse": ("linalg", "inv"), "pinverse": ("linalg", "pinv"), "inference_mode": ("mode", "no_grad"),
+    "Size": ("pytorch_names", "Size"),
+}  # fmt: skip
+Size = tuple  # a shape is one
+
+
+def find(name: str) -> Any:
+    """What PyTorch calls so at its top level. AttributeError if nothing here is that."""
+    if name in DTYPES:
+        return np.dtype(DTYPES[name])
+    if name in OTHERS or name in HOMES:
+        place, own = OTHERS.get(name) or (HOMES[name], name)
+        return getattr(import_module(f"{__package__}.{place}"), own)
+    if name in METHODS or (name.endswith("_") and not name.startswith("_") and hasattr(Tensor, name)):
+        return _method(name)
+    if name in OWN:
+        return OWN[name]
+    raise AttributeError(name)
+
+
+def names() -> list[str]:
+    """What `find` finds, but for the methods that end in _."""
+    return [*HOMES, *METHODS, *DTYPES, *OTHERS, *OWN]
+
+
+def _method(name: str) -> Callable:
+    """The method as a function: ``mg.relu_(x)`` is ``x.relu_()``."""
+
+    def function(x: Tensor, *args: Any, **keywords: Any) -> Any:
+        return getattr(x, name)(*args, **keywords)
+
+    function.__name__, function.__doc__ = name, getattr(Tensor, name).__doc__
+    return function
+
+
+def is_tensor(x: Any) -> bool:
+    """True for a Tensor."""
+    return isinstance(x, Tensor)
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: int | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """How tensors print, and NumPy's arrays, whose text they show. profile: "default", "short" or "full"."""
+    profiles: dict[str | None, dict[str, Any]] = {
+        "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
+        "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
+        "full": {"precision": 4, "threshold": sys.maxsize, "edgeitems": 3, "linewidth": 80},
+    }
+    if profile is not None and profile not in profiles:
+        raise ArgumentError(f'set_printoptions: profile must be "default", "short" or "full": got {profile!r}.')
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    options = profiles.get(profile, {}) | {k: v for k, v in given.items() if v is not None}
+    if sci_mode is not None:
+        options["suppress"] = not sci_mode
+    np.set_printoptions(**options)
+
+
+def set_default_device(device: Any) -> None:
+    """Where new tensors are made from here on: `set_backend`."""
+    if (MODE.get().device.name if device == "cpu" else None) in ("numpy", "numba"):
+        return
+    set_backend("numba" if device == "cpu" else str(device))
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Nothing to do: the same seed, backend and number of threads give the same numbers."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    return True
+
+
+def typename(x: Any) -> str:
+    """The full name of an object's type."""
+    return f"{type(x).__module__}.{type(x).__qualname__}"
+
+
+OWN = {
+    f.__name__: f
+    for f in (
+        is_tensor, set_printoptions, set_default_device, use_deterministic_algorithms,
+        are_deterministic_algorithms_enabled, typename,
+    )
+}  # fmt: skip
