@@ -28,6 +28,7 @@ KERNELS = {
         *("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),
         *("adaptive_avg_pool", "adaptive_avg_pool_backward"),
     ),
+    "ctc": ("ctc_loss", "ctc_loss_backward"),
     "resample": ("resample",),
     "grid_sample": ("grid_sample", "grid_sample_input", "grid_sample_grid"),
     "recurrent": (

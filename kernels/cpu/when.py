@@ -275,6 +275,32 @@ def cross_entropy_backward_when(dy, x, labels, top, log_total):
     )
 
 
+def ctc_loss_when(logp, states, skips, steps, ends):
+    """Refused: no state or step, numbers out of range."""
+    return (
+        logp.ndim == 3
+        and logp.size > 0 < states.size
+        and logp.dtype in FLOATS
+        and all(a.dtype.kind in "iu" for a in (states, skips, steps, ends))
+        and _below(states, logp.shape[2])
+        and _below(steps - 1, len(logp))
+        and _below(ends, states.shape[1])
+    )
+
+
+def _below(numbers, limit):
+    return numbers.min() >= 0 and numbers.max() < limit
+
+
+def ctc_loss_backward_when(dy, logp, states, skips, steps, ends, loss, alphas):
+    """As ctc_loss_when; refused: several types, shapes that do not fit."""
+    return (
+        ctc_loss_when(logp, states, skips, steps, ends)
+        and _of(logp.dtype, states.shape[:1], dy, loss)
+        and _of(logp.dtype, (len(logp), *states.shape), alphas)
+    )
+
+
 # ---- sums ------------------------------------------------------------------------------------------------------------
 _SUM_FROM, _WIDE_SUM_FROM = 8_192, 262_144  # elements; NumPy adds wide rows well
 _LONG_ROW = 16  # elements; shorter ones are not worth a loop of vectors

@@ -36,7 +36,7 @@ def _emitted(F, logp, states):
 
 def _finals(F, ends, low, s):
     """(B, S): True at the last blank and the last label, where a path may end. ends: (B,), the last blank's place."""
-    ends, one = F.expand_dims(ends, axis=-1), low * 0 + 1  # (B, 1)
+    ends, one = F.expand_dims(ends, axis=-1), F.zeros_like(low) + 1  # (B, 1)
     last = F.add_along_axis(one, ends, axis=-1, size=s)
     return F.greater(last + F.add_along_axis(one, F.maximum(ends - 1, 0), axis=-1, size=s), 0)
 
@@ -56,10 +56,10 @@ def ctc_loss(F, logp, states, skips, steps, ends):
     alphas (T, B, S): the paths up to step t that are in state s, a_t(s) = logp_t(s) + ln sum of e**a_(t-1) at s, s - 1
     and, with a skip, s - 2. A path begins one state before the first."""
     emitted = _emitted(F, logp, states)  # (T, B, S)
-    never = emitted[0] * 0 + NEVER
+    never = F.zeros_like(emitted[0]) + NEVER
     low = never[:, :1]  # (B, 1)
-    skip = F.where(F.not_equal(skips, 0), never * 0, never)
-    before, alphas = F.concat(low, low * 0, never, axis=-1), []  # (B, S + 2)
+    skip = F.where(F.not_equal(skips, 0), F.zeros_like(never), never)
+    before, alphas = F.concat(low, F.zeros_like(low), never, axis=-1), []  # (B, S + 2)
     for t in range(logp.shape[0]):
         alphas.append(_log_sum(F, before[:, 2:], before[:, 1:-1], before[:, :-2] + skip) + emitted[t])
         before = F.concat(low, low, alphas[-1], axis=-1)
@@ -88,10 +88,10 @@ def ctc_loss_backward(F, dy, logp, states, skips, steps, ends, loss, alphas):
     With b_t(s), the paths from step t on that begin in state s (the recursion of ctc_loss, backwards), the share of
     state s is e**(a_t(s) + b_t(s) - logp_t(s) + loss). dy, loss: (B,); alphas: (T, B, S)."""
     emitted = _emitted(F, logp, states)  # (T, B, S)
-    never = emitted[0] * 0 + NEVER
+    never = F.zeros_like(emitted[0]) + NEVER
     low, s = never[:, :1], states.shape[1]
-    skip = F.where(F.not_equal(skips, 0), never * 0, never)
-    last = F.where(_finals(F, ends, low, s), never * 0, never)  # the paths behind the last step
+    skip = F.where(F.not_equal(skips, 0), F.zeros_like(never), never)
+    last = F.where(_finals(F, ends, low, s), F.zeros_like(never), never)  # the paths behind the last step
     steps = F.expand_dims(steps, axis=-1)  # (B, 1)
     beta, behind = never, []
     for t in reversed(range(logp.shape[0])):
