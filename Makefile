@@ -7,6 +7,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
+CUDA ?= 12
 # the first Python that is new enough
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -18,11 +19,12 @@ SUITES ?= overhead ops kernels train cold
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types parity bench notebooks clean
+.PHONY: help demo test test-gpu lint types parity bench notebooks clean
 
 help:
 	@echo "make demo            install, and train a network on handwritten digits"
 	@echo "make test            lint, types, tests (PARITY=1: compared with PyTorch too)"
+	@echo "make test-gpu        the tests that need an NVIDIA GPU; CuPy comes with CUDA=12 or CUDA=13"
 	@echo "make lint | types    one of them"
 	@echo "make notebooks       open the lessons in Jupyter"
 	@echo "make bench           all benchmarks, and the README's tables of them (SUITES=train: one of them)"
@@ -37,6 +39,11 @@ notebooks: $(VENV)/.notebooks
 
 test: lint types $(if $(filter-out 0 no,$(PARITY)),$(VENV)/.parity)
 	$(BIN)/python -m pytest -n $(JOBS)
+
+# CuPy is installed only here, as its wheel must fit the driver
+test-gpu: $(VENV)/.dev
+	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(PIP) install 'cupy-cuda$(CUDA)x>=13'
+	$(BIN)/python -m pytest -m gpu -rs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

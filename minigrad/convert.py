@@ -20,18 +20,24 @@ FLOAT64 = np.dtype(np.float64)
 
 
 class Device(str):
-    """Where an array lives: "cpu", or the name of a backend. Equal to that string, and with PyTorch's `type`."""
+    """Where an array lives: "cpu", or the name of a backend, "cupy" or "cupy:1" (also spelled "cuda:1"). Equal to that
+    string, and with PyTorch's `type` and `index`."""
 
     __slots__ = ()
 
-    @property
-    def type(self) -> str:
-        return str(self)
+    def __new__(cls, name: str = "cpu", index: int | None = None) -> Device:
+        kind, _, number = str(name).partition(":")
+        kind, number = "cupy" if kind == "cuda" else kind, str(index) if index is not None else number
+        return super().__new__(cls, f"{kind}:{number}" if number.strip("0") else kind)
 
     @property
-    def index(self) -> None:  # type: ignore[override]
-        """Which of several: there is one of each."""
-        return None
+    def type(self) -> str:
+        return self.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:  # type: ignore[override]
+        """Which of several; None for the CPU."""
+        return None if self == "cpu" else int(self.partition(":")[2] or 0)
 
     def __repr__(self) -> str:
         return f"device({str(self)!r})"

@@ -75,6 +75,14 @@ class BackendError(MinigradError, RuntimeError):
     """
 
 
+class OutOfMemoryError(BackendError, MemoryError):
+    """A device has no room for an array.
+
+    Fails: ``mg.zeros(10**6, 10**6, device="cupy")``. Fix: a smaller batch, `mg.autocast`, `func.checkpoint`, or
+    ``mg.cuda.empty_cache()`` if others need what is held but unused.
+    """
+
+
 class TraceError(MinigradError, TypeError):
     """A traced function looked at a value that is only known at run time.
 

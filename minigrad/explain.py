@@ -17,9 +17,9 @@ def explained(prim: Primitive, error: Exception, arrays: Sequence, params: dict)
     if isinstance(error, MinigradError):
         return error
     kinds = {type(a) for a in arrays if hasattr(a, "shape") and not isinstance(a, np.generic)}
-    if len(kinds) > 1:
+    if kinds - {np.ndarray}:
         names = sorted(
-            {backend_of(a).name if not isinstance(a, np.ndarray) else "numpy" for a in arrays if hasattr(a, "shape")}
+            {backend_of(a).name if type(a) is not np.ndarray else "numpy" for a in arrays if type(a) in kinds}
         )
         if len(names) > 1:
             return BackendError(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from . import autograd, halves
 from .autograd import Node
-from .backend import Backend, backend_of
+from .backend import Backend, backend_of, devices
 from .convert import as_array
 from .edits import check_output, check_unedited
 from .errors import GradError, ShapeError
+from .mistakes import warn_once
 from .mode import enable_grad, taping
 from .primitive import PRIMITIVES, kind_of
 from .tensor import F, Tensor, apply, leaf, noded, part, wrap
@@ -34,6 +37,15 @@ class ArrayRules(autograd.Rules):
     def space(self, g: Any) -> Any:
         array = next(part for part in g if part is not None) if isinstance(g, list) else g
         return self.F if isinstance(array, (self.array, np.generic)) else backend_of(array).F
+
+    def spread(self, node: Node, column: Node) -> None:
+        n, others = column.shape[0], [p for p in node.inputs if p is not column]
+        flat = others == [None] or (len(others) == 1 and others[0].shape == (n,))
+        if node.name == "subtract" and node.shape == (n, n) and n > 1 and flat:
+            warn_once(
+                f"subtract: shapes must agree where values are compared one by one: ({n}, 1) and ({n},) broadcast to "
+                f"({n}, {n}), each with every other. Give both one shape: target[:, None] or prediction[:, 0]."
+            )
 
     def lift(self, value: Any) -> Any:
         return wrap(value) if hasattr(value, "shape") else value
@@ -73,7 +85,8 @@ class ArrayRules(autograd.Rules):
 
     def __init__(self, backend: Backend):
         super().__init__(backend.F, graph=False)
-        self.array, self.backend, self.faster = backend.array, backend, backend.rules
+        one = () if backend.several else backend.array  # the arrays whose primitives are known without asking them
+        self.array, self.backend, self.faster = one, backend, backend.rules
 
 
 class WideRules(ArrayRules):
@@ -89,6 +102,21 @@ class WideRules(ArrayRules):
         g = halves.widened(g) if isinstance(g, list) else halves.widened((g,))[0]
         with np.errstate(over="ignore", invalid="ignore"):  # beyond 65504 is infinity
             yield from super().pull(node, g, useful)
+
+
+class DeviceRules(ArrayRules):
+    """On arrays of several devices: each rule, and each sum, with the device of its gradient current."""
+
+    def pull(self, node: Node, g: Any, useful: set[Node] | None) -> Any:
+        first = next(part for part in g if part is not None) if isinstance(g, list) else g
+        with self.where(first).active():
+            found = list(super().pull(node, g, useful))
+        for parent, g_parent in found:
+            with self.where(g_parent).active():
+                yield parent, g_parent
+
+    def where(self, g: Any) -> Backend:
+        return self.backend if isinstance(g, (np.ndarray, np.generic)) and not self.backend.several else backend_of(g)
 
 
 class TensorRules(ArrayRules):
@@ -190,7 +218,8 @@ def walk(
     retain = create_graph if retain_graph is None else retain_graph
     backend = outputs[0].backend
     wide = halves.seen and backend.array is np.ndarray
-    rules = (TensorRules if create_graph else WideRules if wide else ArrayRules)(backend)
+    on_arrays = DeviceRules if devices.spread else WideRules if wide else ArrayRules
+    rules = (TensorRules if create_graph else on_arrays)(backend)
     with taping(create_graph):
         found = autograd.backward(
             roots, seeds, rules, wanted=None if wanted is None else frozenset(wanted), retain_graph=retain
@@ -258,6 +287,12 @@ def backward(
     backward(); create_graph: record the gradient computation itself, for gradients of gradients.
     """
     wanted = None if inputs is None else [noded(t, "backward") for t in inputs]
+    if type(self.array) is np.ndarray and self.array.size == 1 and not isfinite(abs(self.array.item())):
+        warn_once(
+            f"backward: the loss must be finite: it is {self.array.item()}, and its gradients are of no use. "
+            "Lower the learning rate, clip gradients, keep log, sqrt and division away from 0 (x + 1e-8); "
+            "`with mg.autograd.detect_anomaly():` names the operation that made the first NaN."
+        )
     results, rules = walk([self], [gradient], wanted, retain_graph, create_graph)
     if inputs is not None:
         for t, node in zip(inputs, wanted or ()):
@@ -277,7 +312,8 @@ def accumulate(t: Tensor, g: Any, rules: ArrayRules) -> None:
     elif rules.graph or t._grad.node is not None:
         t._grad = t._grad + g
     else:
-        t._grad.array = rules.add_to(t._grad.array, g)
+        with t.backend.active() if devices.spread else nullcontext():
+            t._grad.array = rules.add_to(t._grad.array, g)
 
 
 setattr(Tensor, "backward", backward)  # noqa: B010  declared in Tensor for type checkers

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .convert import as_array
-from .errors import ArgumentError, ShapeError
+from .errors import ArgumentError, GradError, LinAlgError, ShapeError
+from .functions import ldl
 from .functions.products import cross as _cross
 from .functions.products import multi_dot as multi_dot
 from .functions.products import tensordot as tensordot
@@ -70,6 +71,38 @@ class PLUResult(NamedTuple):
 class LUResult(NamedTuple):
     LU: Tensor
     pivots: Tensor
+
+
+class LUExResult(NamedTuple):
+    LU: Tensor
+    pivots: Tensor
+    info: Tensor
+
+
+class LDLResult(NamedTuple):
+    LD: Tensor
+    pivots: Tensor
+
+
+class LDLExResult(NamedTuple):
+    LD: Tensor
+    pivots: Tensor
+    info: Tensor
+
+
+class CholeskyExResult(NamedTuple):
+    L: Tensor
+    info: Tensor
+
+
+class InvExResult(NamedTuple):
+    inverse: Tensor
+    info: Tensor
+
+
+class SolveExResult(NamedTuple):
+    result: Tensor
+    info: Tensor
 
 
 class LstsqResult(NamedTuple):
@@ -269,10 +302,11 @@ def inv(x: Any, /) -> Tensor:
     return F.inv(_matrix("inv", x, square=True))
 
 
-def pinv(x: Any, /, *, rtol: Any = None, atol: Any = None, hermitian: bool = False) -> Tensor:
+def pinv(x: Any, /, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None, atol: Any = None) -> Tensor:
     """The pseudo-inverse: singular values up to max(atol, rtol max(S)) count as 0; numbers, or one a matrix. Default:
-    rtol = max(M, N) eps. hermitian: one triangle of x is read. x: (..., M, N); y: (..., N, M)."""
-    x = _matrix("pinv", x)
+    rtol = max(M, N) eps. rcond: rtol's other name. hermitian: one triangle of x is read. x: (..., M, N); y: (..., N,
+    M)."""
+    x, rtol = _matrix("pinv", x), rcond if rtol is None else rtol
     return F.pinv(_mirrored(x, False, whole=True) if hermitian else x, *(_tolerance(t) for t in (rtol, atol)))
 
 
@@ -282,7 +316,8 @@ def _tolerance(t: Any) -> Any:
 
 def lstsq(a: Any, b: Any, /, rcond: float | None = None, *, driver: str | None = None) -> LstsqResult:
     """solution: the smallest y that makes |a y - b| smallest, pinv(a) b. residuals: |a y - b|**2 of each column, empty
-    unless M > N and the rank is N. a: (..., M, N); b: (..., M, K) or (..., M); driver: PyTorch's, all count alike."""
+    unless M > N and the rank is N. a: (..., M, N); b: (..., M, K) or (..., M). driver: PyTorch's; all count alike, but
+    with gels the rank and with gels and gelsy the singular values are empty, as there."""
     a, b = _matrix("lstsq", a), _float(b)
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
         raise ArgumentError(f"lstsq: driver must be gels, gelsy, gelsd, gelss or None: got {driver!r}.")
@@ -296,7 +331,9 @@ def lstsq(a: Any, b: Any, /, rcond: float | None = None, *, driver: str | None =
     m, n = a.shape[-2:]
     residuals = F.sum(_squared(F.matmul(a, y) - columns), axis=-2)
     if m <= n or (rank.numpy() < n).any():
-        residuals = residuals.detach()[(slice(0, 0),)] if residuals.ndim else residuals
+        residuals = F.reshape(residuals.detach(), (-1,))[:0]
+    none = F.reshape(s, (-1,))[:0]  # what LAPACK's drivers do not compute
+    rank, s = none.astype("int64") if driver == "gels" else rank, none if driver in ("gels", "gelsy") else s
     return LstsqResult(F.squeeze(y, -1) if vector else y, residuals, rank, s)
 
 
@@ -435,6 +472,104 @@ def _rows(x: Tensor, order: Tensor) -> Tensor:
     stack = np.broadcast_shapes(x.shape[:-2], order.shape[:-1])
     x = F.broadcast_to(x, (*stack, *x.shape[-2:]))
     return F.take_along_axis(x, F.broadcast_to(F.expand_dims(order, -1), x.shape), axis=-2)
+
+
+# ---- factorisations that report instead of raising -------------------------------------------------------------------
+
+
+def _reported(f: Any, x: Tensor, first_wrong: Any, check_errors: bool) -> tuple[Any, Tensor]:
+    """(f(x), info): info is 0, or for matrices that f cannot take the number that `first_wrong` finds, and NaN as their
+    result. int32, one for each of the stack."""
+    info = np.zeros(x.shape[:-2], np.int32)
+    try:
+        return f(x), wrap(x.backend.asarray(info))
+    except LinAlgError:
+        if check_errors:
+            raise
+    a = x.detach().numpy()
+    for i in np.ndindex(*info.shape):
+        info[i] = first_wrong(a[i])
+    wrong = wrap(x.backend.asarray(info[..., None, None] > 0))
+    y = f(F.where(wrong, _eye(*x.shape[-2:], x), x))
+    mended = lambda part: F.where(wrong if part.ndim == wrong.ndim else wrong[..., 0], part * math.nan, part)
+    return mended(y), wrap(x.backend.asarray(info))
+
+
+def _minor(a: np.ndarray) -> int:
+    """The order of the first leading minor that is not positive definite, 0 if none."""
+    for k in range(1, len(a) + 1):
+        try:
+            np.linalg.cholesky(a[:k, :k])
+        except np.linalg.LinAlgError:
+            return k
+    return 0
+
+
+def _pivot(a: np.ndarray) -> int:
+    """The first place of U's diagonal that is 0, counted from 1; 0 if none."""
+    a = a.copy()
+    for k in range(len(a)):
+        p = k + int(np.argmax(np.abs(a[k:, k])))
+        if a[p, k] == 0:
+            return k + 1
+        a[[k, p]] = a[[p, k]]
+        a[k + 1 :] -= np.outer(a[k + 1 :, k] / a[k, k], a[k])
+    return 0
+
+
+def cholesky_ex(x: Any, /, *, upper: bool = False, check_errors: bool = False) -> CholeskyExResult:
+    """`cholesky`, and info: 0, or the order of the first leading minor that is not positive definite; that matrix has
+    NaN for a result."""
+    x = _matrix("cholesky_ex", x, square=True)
+    minor = lambda a: _minor(np.triu(a).conj().T if upper else a)
+    return CholeskyExResult(*_reported(lambda a: cholesky(a, upper=upper), x, minor, check_errors))
+
+
+def inv_ex(x: Any, /, *, check_errors: bool = False) -> InvExResult:
+    """`inv`, and info: 0, or the place of the first pivot that is 0; that matrix has NaN for a result."""
+    return InvExResult(*_reported(inv, _matrix("inv_ex", x, square=True), _pivot, check_errors))
+
+
+def solve_ex(x1: Any, x2: Any, /, *, left: bool = True, check_errors: bool = False) -> SolveExResult:
+    """`solve`, and info as `inv_ex`."""
+    x1 = _matrix("solve_ex", x1, square=True)
+    return SolveExResult(*_reported(lambda a: solve(a, x2, left=left), x1, _pivot, check_errors))
+
+
+def lu_factor_ex(x: Any, /, *, pivot: bool = True, check_errors: bool = False) -> LUExResult:
+    """`lu_factor`, and info: 0, or the place of the first 0 on U's diagonal."""
+    packed, pivots = lu_factor(x, pivot=pivot)
+    zero = F.equal(F.diagonal(packed.detach(), offset=0, axis1=-2, axis2=-1), 0)
+    found = F.any(zero, axis=-1) if zero.shape[-1] else F.zeros(shape=zero.shape[:-1], dtype="bool", like=zero)
+    info = F.where(found, F.argmax(zero, axis=-1) + 1 if zero.shape[-1] else 0, 0).astype("int32")
+    if check_errors and (info.numpy() != 0).any():
+        raise LinAlgError("lu_factor: a pivot is 0: the matrix is singular. Use linalg.pinv or lstsq.")
+    return LUExResult(packed, pivots, info)
+
+
+def ldl_factor(x: Any, /, *, hermitian: bool = False) -> LDLResult:
+    """x = P L D L^T P^T (hermitian: L^H) of a symmetric x (..., N, N), positive or not, of which the lower triangle is
+    read: L and D in one matrix, D in blocks of 1 and 2, and pivots (..., N), int32, as LAPACK's sytrf. It has no
+    gradient (nor has PyTorch's): use solve, or detach x."""
+    x = _matrix("ldl_factor", x, square=True)
+    if x.requires_grad:
+        raise GradError("ldl_factor: it has no gradient. Use linalg.solve or cholesky, or detach: x.detach().")
+    return LDLResult(*(wrap(x.backend.asarray(part)) for part in ldl.factored(x.numpy(), hermitian)))
+
+
+def ldl_factor_ex(x: Any, /, *, hermitian: bool = False, check_errors: bool = False) -> LDLExResult:
+    """`ldl_factor`, and info: zeros, int32."""
+    LD, pivots = ldl_factor(x, hermitian=hermitian)
+    return LDLExResult(LD, pivots, F.zeros(shape=LD.shape[:-2], dtype="int32", like=LD))
+
+
+def ldl_solve(LD: Any, pivots: Any, B: Any, /, *, hermitian: bool = False) -> Tensor:
+    """y with x y = B, given ldl_factor(x). B: (..., N, K), with its gradient."""
+    LD, pivots = _matrix("ldl_solve", LD, square=True), _array(pivots)
+    if LD.requires_grad:
+        raise GradError("ldl_solve: it has no gradient for LD. Use linalg.solve, or detach: LD.detach().")
+    x = ldl.multiplied(LD.numpy(), pivots.numpy(), hermitian)
+    return F.solve(wrap(LD.backend.asarray(x)), _matrix("ldl_solve", B))
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------

@@ -43,23 +43,8 @@ def edits(p: Primitive) -> bool:
     return p.shape is broadcast and p.inputs[0] != "condition"
 
 
-for name in ("div", "float_power", "mvlgamma", "clamp_min", "clamp_max"):
+for name in ("div", "float_power", "mvlgamma", "clamp_min", "clamp_max", "round", "rsub", "conj_physical", "fill"):
     setattr(Tensor, name, getattr(functions, name))
-
-
-def _scaled(name: str, *, in_place: bool) -> Any:
-    f = _in_place(getattr(F, name), name) if in_place else getattr(F, name)
-
-    def scaled(self: Tensor, other: Any, *, alpha: Any = 1, **keywords: Any) -> Tensor:
-        return f(self, other if type(alpha) is int and alpha == 1 else F.multiply(other, alpha), **keywords)
-
-    scaled.__doc__ = f"As `{name}`, of alpha times the other."
-    return scaled
-
-
-for name, primitive in {"add": "add", "sub": "subtract", "subtract": "subtract"}.items():
-    setattr(Tensor, name, _scaled(primitive, in_place=False))
-    setattr(Tensor, f"{name}_", _scaled(primitive, in_place=True))
 
 
 @method
@@ -98,7 +83,9 @@ def permute(self: Tensor, *axes: Any) -> Tensor:
 @method
 def squeeze(self: Tensor, axis: Any = None) -> Tensor:
     """Without the axis if it has length 1 (as PyTorch: otherwise unchanged), or without all such axes."""
-    if isinstance(axis, int) and self.ndim and self.shape[axis] != 1:
+    if isinstance(axis, (tuple, list)):
+        axis = tuple(i for i in axis if self.ndim and self.shape[i] == 1)
+    elif isinstance(axis, int) and self.ndim and self.shape[axis] != 1:
         return self
     return F.squeeze(self, axis)
 
@@ -176,7 +163,7 @@ for theirs, answer in {
     "is_signed": lambda x: kind_of(x.dtype) in "ifc", "is_nonzero": bool,
     "is_same_size": lambda x, other: x.shape == other.shape, "is_contiguous": lambda x: x.array.flags.c_contiguous,
     "element_size": lambda x: x.dtype.itemsize, "nelement": lambda x: x.size, "ndimension": lambda x: x.ndim,
-    "data_ptr": lambda x: x.array.ctypes.data, "get_device": lambda x: -1 if x.device == "cpu" else 0,
+    "data_ptr": lambda x: x.array.ctypes.data, "get_device": lambda x: -1 if x.device == "cpu" else x.device.index,
     "stride": lambda x, dim=None: (
         tuple(n // x.dtype.itemsize for n in x.array.strides) if dim is None
         else x.array.strides[dim] // x.dtype.itemsize
@@ -185,7 +172,7 @@ for theirs, answer in {
     method(answer, theirs)
 for theirs, answer in {
     "itemsize": lambda x: x.dtype.itemsize, "is_cpu": lambda x: x.device == "cpu",
-    "is_cuda": lambda x: x.device == "cupy",
+    "is_cuda": lambda x: x.device.type == "cupy",
 }.items():  # fmt: skip
     setattr(Tensor, theirs, property(answer))
 
@@ -203,6 +190,12 @@ def numel(self: Tensor) -> int:
 @method
 def cpu(self: Tensor) -> Tensor:
     return self.to("cpu")
+
+
+@method
+def cuda(self: Tensor, device: Any = None) -> Tensor:
+    """On the GPU, by the backend "cupy"; device: which one."""
+    return self.to("cupy" if device is None else f"cupy:{device}" if isinstance(device, int) else device)
 
 
 @method

@@ -10,6 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from .backend import Backend, get_backend
+from .backend.devices import Devices
 from .convert import CPU, DTYPE_NAMES, index
 from .errors import ArgumentError, DTypeError, ExchangeError, GradError, ShapeError
 from .halves import dtype as dtype_of
@@ -43,9 +44,22 @@ def tolist(self: Tensor) -> Any:
 
 
 @attach
-def to(self: Tensor, target: Any = None, dtype: Any = None, *, device: Any = None, copy: bool = False) -> Tensor:
-    """On another backend ("cupy", "numpy", "cpu"), in another dtype, or both; as another tensor is. Gradients are
-    carried back. self where nothing changes, unless copy=True."""
+def to(
+    self: Tensor,
+    target: Any = None,
+    dtype: Any = None,
+    *flags: bool,
+    device: Any = None,
+    copy: bool = False,
+    non_blocking: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """On another backend ("cupy", "cupy:1", "cpu"), in another dtype, or both; as another tensor is. Gradients are
+    carried back. self where nothing changes, unless copy=True. As PyTorch's, ``x.to("cpu", dtype, non_blocking, copy)``
+    too; there is one memory order, and no transfer that returns before its end."""
+    if isinstance(dtype, bool):
+        dtype, flags = None, (dtype, *flags)
+    copy = copy or bool(flags[1:] and flags[1])
     if isinstance(target, Tensor):
         device, dtype = target.backend, target.dtype
     elif isinstance(target, (str, Backend)) and target not in DTYPE_NAMES:
@@ -60,15 +74,10 @@ def to(self: Tensor, target: Any = None, dtype: Any = None, *, device: Any = Non
 
 def moved(x: Tensor, device: Any) -> Tensor:
     backend = get_backend("numpy" if device == CPU else device)
-    if isinstance(x.array, backend.array):
+    if backend.holds(x.array):
         return x
-    here, there = x.backend, backend
-    return apply(
-        PRIMITIVES["move"],
-        x,
-        to=lambda x: there.asarray(here.to_host(x)),
-        back=lambda x: here.asarray(there.to_host(x)),
-    )
+    here, there = x.backend, backend.here() if isinstance(backend, Devices) else backend
+    return apply(PRIMITIVES["move"], x, to=lambda x: there.take(x, here), back=lambda x: here.take(x, there))
 
 
 @attach
@@ -175,12 +184,21 @@ def __bool__(self: Tensor) -> bool:
 
 @attach
 def __float__(self: Tensor) -> float:
-    return float(self.item())
+    return float(_number(self, "float"))
 
 
 @attach
 def __int__(self: Tensor) -> int:
-    return int(self.item())
+    return int(_number(self, "int"))
+
+
+def _number(x: Tensor, who: str) -> Any:
+    if x.size != 1:
+        raise ShapeError(
+            f"{who}: needs exactly one element: got shape {x.shape}. Python's functions, such as math.exp, take "
+            "numbers: use mg.exp(x) for every element, or index or reduce first."
+        )
+    return x.item()
 
 
 @attach
@@ -216,6 +234,12 @@ def __repr__(self: Tensor) -> str:
     if self.node is not None:
         text += ", requires_grad=True" if self.is_leaf else f", from={self.node.name}"
     return f"tensor({text})"
+
+
+@attach
+def _repr_html_(self: Tensor) -> str | None:
+    """What notebooks show."""
+    return importlib.import_module(f"{__package__}.viz.html").tensor_html(self)
 
 
 def _rebuild(cls: type, array: Any, requires_grad: bool) -> Tensor:

@@ -17,7 +17,7 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
     For softmax it is, in full::
 
         def softmax(x, axis=-1, **spelled):
-            if spelled: return softmax(x, **_pytorch(_p, spelled, dict(axis=axis)))
+            if spelled: return _respelled(_p, softmax, (x,), dict(axis=axis), spelled)
             return _apply(_p, x, axis=axis)
     """
     inputs = [f"*{n}" if p.variadic and n == p.inputs[-1] else n + "=None" * (n in p.optional) for n in p.inputs]
@@ -27,7 +27,8 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         "_p": p,
         "_unpack": _unpacked,
         "_into": _into,
-        "_pytorch": _pytorch,
+        "_respelled": _respelled,
+        "_kinds": p.pytorch[1] if p.pytorch else (),
         "_cast": _cast,
         **{f"_{k}": v for k, v in p.defaults.items()},
     }
@@ -35,14 +36,20 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
     keywords = [k if k in required else f"{k}=_{k}" for k in sorted(p.defaults, key=lambda k: k not in required)]
     out, axis = bool(p.inline), "axis" in p.defaults
     casts = p.casts
-    extra = ["*, out=None"] if out else ["*, dtype=None"] * casts + ["**spelled"] if axis else []
+    scaled = p.name in ("add", "subtract")  # PyTorch's x + alpha y
+    extra = ["*, dtype=None"] * casts + ["**spelled"] if axis else []
+    extra = ["*, out=None" + ", alpha=None" * scaled] if out else extra
     marker = ["*"] * bool(p.optional and required)  # a keyword without default cannot follow an input with one
     lines = [f"def {p.name}({', '.join([*inputs, *marker, *keywords, *extra])}):"]
+    if scaled:
+        lines.append("    if alpha is not None: b = b * alpha")
     if casts:  # the dtype to compute in
         lines.append(f"    if dtype is not None: {p.inputs[0]} = _cast({p.inputs[0]}, dtype)")
     if axis:
         given = ", ".join(f"{k}={k}" for k in p.defaults)
-        lines.append(f"    if spelled: return {p.name}({', '.join(passed)}, **_pytorch(_p, spelled, dict({given})))")
+        again = f"_p, {p.name}, ({', '.join([*passed, ''])}), dict({given}), spelled"
+        odd = " or isinstance(axis, _kinds)" if p.pytorch and p.pytorch[1] else ""
+        lines.append(f"    if spelled{odd}: return _respelled({again})")
     if p.variadic:
         lines.append(f"    {p.inputs[-1]} = _unpack({p.inputs[-1]})")
     call = f"_apply({', '.join(['_p', *passed, *(f'{k}={k}' for k in p.defaults)])})"
@@ -58,16 +65,19 @@ def _unpacked(arrays: tuple) -> tuple:
     return tuple(arrays[0]) if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) else arrays
 
 
-def _pytorch(p: Primitive, spelled: dict, given: dict) -> dict:
-    """PyTorch's dim and keepdim, said as axis and keepdims; NumPy's ddof and PyTorch's unbiased as correction."""
-    ours = {"dim": "axis", "keepdim": "keepdims", "ddof": "correction", "unbiased": "correction"}
+def _respelled(p: Primitive, f: Callable, inputs: tuple, given: dict, spelled: dict) -> Any:
+    """f with PyTorch's dim and keepdim said as axis and keepdims, NumPy's ddof and PyTorch's unbiased as correction;
+    or PyTorch's own answer, where it has one (functions/pairs.py)."""
+    ours = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "ddof": "correction", "unbiased": "correction"}
     for name, value in spelled.items():
         if ours.get(name) not in p.defaults:
             raise TypeError(
                 f"{p.name}() got an unexpected keyword argument {name!r}. It takes: {', '.join(p.defaults)}."
             )
         given[ours[name]] = int(value) if isinstance(value, bool) and name == "unbiased" else value
-    return given
+    if p.pytorch and ("dim" in spelled or isinstance(given["axis"], p.pytorch[1])):
+        return p.pytorch[0](*inputs, **given)
+    return f(*inputs, **given)
 
 
 def _cast(x: Any, dtype: Any) -> Any:

@@ -2,18 +2,20 @@
 in place.
 
 A function and a method of one name differ where NumPy and PyTorch do: the function is the standard's or NumPy's, the
-method PyTorch's. ``x.sort(dim)``, ``x.median(dim)`` and ``x.mode(dim)`` return values and positions, ``x.nonzero()``
-rows of positions, and ``x.repeat(2, 3)`` copies side by side.
+method PyTorch's: ``x.nonzero()`` gives rows of positions, ``x.repeat(2, 3)`` copies side by side, ``x.equal(y)`` one
+truth value. What ``dim=`` and ``axis=`` ask for is said in functions/pairs.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 from . import functions
 from .functions import ordering, statistics
+from .functions.pairs import answered, sort_pair
 from .functions.spelling import spelled
 from .tensor import F, Tensor
 
@@ -26,7 +28,8 @@ METHODS = (
     "narrow narrow_copy nanstd nanvar nanmax nanmin outer pad partition ptp put quantile ravel renorm "
     "repeat_interleave roll rot90 scatter scatter_add scatter_reduce select select_scatter slice_scatter split "
     "swapaxes swapdims t take take_along_dim tensor_split tile topk trace transpose unbind unflatten unfold unique "
-    "unique_consecutive vdot view_as vsplit"
+    "unique_consecutive vdot view_as vsplit as_strided as_strided_scatter stft istft split_with_sizes unsafe_chunk "
+    "unsafe_split view_as_real view_as_complex resolve_conj resolve_neg nonzero_static"
 )
 IN_PLACE = (
     "addbmm addcdiv addcmul addmm addmv addr baddbmm cumprod cumsum fill_diagonal index_add index_copy index_fill "
@@ -55,26 +58,50 @@ for name in METHODS.split():
 for name in IN_PLACE.split():
     setattr(Tensor, f"{name}_", in_place(getattr(functions, name), name))
 for theirs, ours in {
-    "sort": ordering.sort_pair, "mode": ordering.mode, "median": statistics.lower_median,
-    "reshape_as": functions.view_as,
+    "sort": answered(axis=F.sort)(spelled(sort_pair)), "mode": functions.mode,
+    "median": answered(axis=functions.median)(statistics.lower_median), "equal": ordering.equal_tensors,
+    "nanmedian": answered(axis=functions.nanmedian)(statistics.lower_nanmedian), "reshape_as": functions.view_as,
 }.items():  # fmt: skip
-    f: Any = ours
-    setattr(Tensor, theirs, spelled(f))
+    setattr(Tensor, theirs, ours)
 for name in ("tril", "triu"):
     setattr(Tensor, f"{name}_", in_place(getattr(F, name), name))
 
 
-@method
-@spelled
-def nanmedian(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Any:
-    """The lower of the two elements in the middle that are not NaN; with an axis, and its position."""
-    return statistics.lower_median(x, axis, keepdims, skip=True)
+class FromMatrices:
+    """A method found in minigrad.matrices at its first use: import minigrad loads no linear algebra."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __get__(self, owner: Any, cls: type) -> Any:
+        f = getattr(import_module(f"{__package__}.matrices"), self.name)
+        setattr(Tensor, self.name, f)
+        return getattr(Tensor if owner is None else owner, self.name)
+
+
+MATRICES = """
+cholesky cholesky_inverse cholesky_solve det dist geqrf inverse logdet lu lu_solve lu_unpack matrix_exp
+matrix_power norm orgqr ormqr pca_lowrank pinverse qr slogdet svd svd_lowrank triangular_solve
+""".split()  # noqa: SIM905
+for name in MATRICES:
+    setattr(Tensor, name, FromMatrices(name))
 
 
 @method
 def nonzero(self: Tensor, *, as_tuple: bool = False) -> Any:
     """(N, ndim): the positions of the elements that are not zero; as_tuple: one index array for each axis."""
-    return functions.nonzero(self, as_tuple=True) if as_tuple else functions.argwhere(self)
+    if not as_tuple:
+        return functions.argwhere(self)
+    return functions.nonzero(self if self.ndim else self.reshape(1), as_tuple=True)
+
+
+def _adjoint(self: Tensor) -> Tensor:
+    """The last two axes swapped, and conjugated if complex."""
+    return F.conj(self.mT) if self.dtype.kind == "c" else self.mT
+
+
+setattr(Tensor, "mH", property(_adjoint))  # noqa: B010
+setattr(Tensor, "H", property(_adjoint))  # noqa: B010
 
 
 @method

@@ -389,9 +389,9 @@ def settled(prim: Primitive, out: Any, arrays: list, backend: Backend, mode: Mod
             outs = tuple(o.astype(narrow) if o.dtype == FLOAT64 else o for o in outs)
         elif FLOAT32 in dtypes and prim.name in PRODUCTS:
             warn_once(
-                f"{prim.name}: data and weights should have one dtype: got float32 and float64, so that all that follows "
-                "is float64, at half the speed. NumPy makes float64 arrays unless told: pass x.astype('float32'), or "
-                "call model.double()."
+                f"{prim.name}: data and weights should have one dtype: got float32 and float64, so that all that "
+                "follows is float64, at half the speed. NumPy makes float64 arrays unless told: pass "
+                "x.astype('float32'), or call model.double()."
             )
     return outs
 

@@ -237,6 +237,7 @@ def test_empty_batch():
     close(w.grad, np.zeros((3, 2)))
 
 
+@pytest.mark.filterwarnings("ignore::minigrad.MistakeWarning")
 def test_nan_and_infinity_travel():
     x = leaf([0.0, -1.0, np.inf, np.nan])
     with np.errstate(all="ignore"):

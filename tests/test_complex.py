@@ -13,7 +13,7 @@ from minigrad.tensor import F
 BESIDE = {
     "abs", "sign", "conj", "real", "imag", "angle", "asin", "acos", "asinh", "acosh", "atanh", "exp2", "log2", "log10",
     "det", "cofactors", "slogdet", "cholesky", "qr", "eigvalsh", "eigvals", "svdvals", "lu_factor", "pinv", "dft",
-    "rdft", "irdft",
+    "rdft", "irdft", "var", "sigmoid",
 }  # fmt: skip
 COMPLEX = [n for n in DIFFERENTIABLE if (PRIMITIVES[n].complex_ok and n != "astype") or n in BESIDE]
 

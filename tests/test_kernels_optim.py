@@ -11,6 +11,7 @@ from minigrad import nn, optim
 from minigrad.errors import GradError
 
 KERNEL = pytest.importorskip("minigrad.kernels.cpu.optim")
+TABLE = pytest.importorskip("minigrad.kernels.cpu.optim_table")
 SHAPES = [(37, 41), (), (1,), (0, 3), (9, 5, 7, 3), (80_003,), (128,)]
 OPTIONS = [
     (optim.SGD, {}),
@@ -26,6 +27,18 @@ OPTIONS = [
     (optim.RMSprop, {"centered": True, "weight_decay": 0.1}),
     (optim.RMSprop, {"momentum": 0.9, "maximize": True}),
     (optim.RMSprop, {"momentum": 0.9, "centered": True}),
+    (optim.Adamax, {"weight_decay": 0.1}),
+    (optim.NAdam, {"maximize": True}),
+    (optim.NAdam, {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    (optim.RAdam, {"betas": (0.9, 0.7), "weight_decay": 0.1}),
+    (optim.RAdam, {"betas": (0.9, 0.8)}),
+    (optim.Adagrad, {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.2}),
+    (optim.Adadelta, {"weight_decay": 0.1, "maximize": True}),
+    (optim.Rprop, {}),
+    (optim.Rprop, {"step_sizes": (0.04, 0.06), "maximize": True}),
+    (optim.ASGD, {"t0": 1, "weight_decay": 0.1, "lambd": 0.01}),
+    (optim.Lion, {"weight_decay": 0.1}),
+    (optim.Lion, {"maximize": True}),
 ]
 IDS = [f"{cls.__name__}-{'-'.join(options)}" for cls, options in OPTIONS]
 
@@ -33,15 +46,19 @@ IDS = [f"{cls.__name__}-{'-'.join(options)}" for cls, options in OPTIONS]
 @pytest.fixture
 def served(monkeypatch):
     """Counts rows that the kernels served and refused."""
-    counts, step = [0, 0], KERNEL._step
+    counts = [0, 0]
 
-    def counting(*args, **options):
-        rows = step(*args, **options)
-        counts[0] += sum(map(bool, rows))
-        counts[1] += sum(not row for row in rows)
-        return rows
+    def counting(step):
+        def counted(*args, **options):
+            rows = step(*args, **options)
+            counts[0] += sum(map(bool, rows))
+            counts[1] += sum(not row for row in rows)
+            return rows
 
-    monkeypatch.setattr(KERNEL, "_step", counting)
+        return counted
+
+    for name in {cls.kernel for cls, _ in OPTIONS}:
+        monkeypatch.setattr(KERNEL, name, counting(getattr(KERNEL, name)))
     return counts
 
 
@@ -88,7 +105,7 @@ def test_steps_are_the_formulas(cls, options, dtype, served):
     assert served == [4 * len(SHAPES) - first, 0]
 
 
-@pytest.mark.parametrize("cls, options", OPTIONS[:1] + OPTIONS[6:7] + OPTIONS[-1:])
+@pytest.mark.parametrize("cls, options", OPTIONS[:1] + OPTIONS[6:7] + OPTIONS[12:15:2] + OPTIONS[-1:])
 def test_several_types_and_any_number_of_threads(cls, options):
     values = [v.astype(d) for v, d in zip(numbers(SHAPES, np.float64, 2), [np.float32, np.float64] * 4)]
     reference = trained("numpy", cls, options, values)
@@ -101,7 +118,18 @@ def test_several_types_and_any_number_of_threads(cls, options):
         mg.set_num_threads(before)
 
 
-@pytest.mark.parametrize("cls, options", [(optim.Adam, {"amsgrad": True}), (optim.RMSprop, {}), (optim.SGD, {})])
+@pytest.mark.parametrize(
+    "cls, options",
+    [
+        (optim.Adam, {"amsgrad": True}),
+        (optim.RMSprop, {}),
+        (optim.SGD, {}),
+        (optim.Adamax, {}),
+        (optim.NAdam, {}),
+        (optim.Rprop, {}),
+        (optim.Lion, {}),
+    ],
+)
 def test_nan_and_infinity_spread_as_in_the_formulas(cls, options):
     values = numbers([(1500,)], np.float32, 3)
     values[0][[0, 20, 700]] = np.nan, np.inf, -np.inf
@@ -204,7 +232,7 @@ def test_second_threads():
 
 
 def test_unknown_memory_layout_takes_the_formula(monkeypatch, served):
-    monkeypatch.setattr(KERNEL, "_known", lambda: False)
+    monkeypatch.setattr(TABLE, "_known", lambda: False)
     values = numbers([(50, 40)], np.float32, 6)
     agree(trained("numba", optim.Adam, {}, values), trained("numpy", optim.Adam, {}, values))
     assert served[0] == 0

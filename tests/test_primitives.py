@@ -235,7 +235,7 @@ def test_gradient_through_kernels(name):
     rng = np.random.default_rng(7)
     p = PRIMITIVES[name]
     when, _ = p.kernels["numba"][-1]
-    for sample in testing._admitted(p, when, samples(name), rng):
+    for sample in testing.admitted(p, when, samples(name), rng):
         with about(sample):
             testing.gradcheck(
                 getattr(F, name),

@@ -86,6 +86,7 @@ def test_float64_data_stays_float64_to_the_gradient(backend):
 # ---- beside NumPy ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::minigrad.MistakeWarning")
 def test_arrays_and_tensors_in_one_expression():
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     for y, expected in (

@@ -82,7 +82,8 @@ class GradScaler:
         for g in gradients:
             xp = g.backend.xp
             finite.append(xp.all(xp.isfinite(g.array)))
-            g.array *= inverse
+            with g.backend.active():
+                g.array *= inverse
             written(g, "GradScaler.unscale_")
         by_backend: dict[Any, list] = {}
         for g, flag in zip(gradients, finite):

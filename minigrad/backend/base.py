@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,9 @@ from ..primitive import PRIMITIVES, Primitive
 
 class Backend:
     """An array library as minigrad uses it. Subclass, or pass the fields."""
+
+    several = False  # are arrays on more than one of its devices? See devices.py
+    defers = False  # are looks at values put off until the host reads one anyway? See Devices.later
 
     def __init__(self, name: str, xp: Any, array: type):
         self.name, self.xp, self.array = name, xp, array
@@ -44,6 +48,32 @@ class Backend:
     def shares_memory(self, a: Any, b: Any) -> bool:
         """True if writing to one may change the other; bounds are enough."""
         return bool(self.xp.may_share_memory(a, b))
+
+    def holds(self, array: Any) -> bool:
+        """Is this array where the backend computes?"""
+        return isinstance(array, self.array)
+
+    def take(self, array: Any, own: Backend) -> Any:
+        """The array of another backend, `own`, as one of this."""
+        return self.asarray(own.to_host(array))
+
+    def on(self, index: int) -> Backend:
+        """The backend that computes on one of several devices."""
+        if index:
+            raise BackendError(f"backend {self.name}: there is no device {index}: it has one, 0.")
+        return self
+
+    def of(self, array: Any) -> Backend:
+        """The backend of the device that holds the array."""
+        return self
+
+    def later(self, bounds: Any, check: Callable[[Any, Any], None]) -> None:
+        """check(low, high) of the two numbers in `bounds`; where the backend `defers`, when the host next waits."""
+        check(*self.to_host(bounds).tolist())
+
+    def active(self) -> Any:
+        """A context manager in which operators on this backend's arrays run where the arrays are."""
+        return nullcontext()
 
     def synchronize(self) -> None:
         """Wait until all work handed to the device is done; the host's is when the call returns."""
@@ -188,9 +218,16 @@ def register_arrays(backend: Backend) -> None:
 
 
 def get_backend(name: str | Backend) -> Backend:
-    """The backend of that name, made if need be. Raises BackendError with the reason and the names that exist."""
+    """The backend of that name, made if need be; "cupy:1" is that of one device, and "cuda" is PyTorch's word for
+    "cupy". Raises BackendError with the reason and the names that exist."""
     if isinstance(name, Backend):
         return name
+    if name[:4] == "cuda" or ":" in name:
+        name, colon, index = name.partition(":")
+        if colon and not index.isdecimal():
+            raise BackendError(f"backend: a device is written name:number, cupy:1 for instance: got {name}:{index}.")
+        found = get_backend("cupy" if name == "cuda" else name)
+        return found.on(int(index)) if colon else found
     if name in _BACKENDS:
         return _BACKENDS[name]
     _find_entry_points()
@@ -216,7 +253,7 @@ def backend_of(array: Any) -> Backend:
                 "Convert to a NumPy array first, or register a backend for them."
             )
         _BY_TYPE[type(array)] = found
-    return found
+    return found.of(array) if found.several else found
 
 
 def _find_entry_points() -> None:

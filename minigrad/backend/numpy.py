@@ -37,5 +37,8 @@ class NumpyBackend(Backend):
     def __init__(self, name: str = "numpy"):
         super().__init__(name, np, np.ndarray)
 
+    def holds(self, array: Any) -> bool:
+        return type(array) is np.ndarray  # not a library's own subclass
+
     def fallback(self, p: Primitive) -> Callable:
         return DIRECT.get(p.name) or super().fallback(p)

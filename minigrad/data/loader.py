@@ -6,11 +6,12 @@ import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from itertools import count, islice, repeat
+from itertools import count, islice, repeat, takewhile
 from typing import Any
 
 import numpy as np
 
+from ..convert import backend_at
 from ..creation import asarray
 from ..errors import ArgumentError
 from ..random import Generator, default_generator
@@ -37,7 +38,8 @@ class DataLoader:
     shared generators (minigrad's, NumPy's, Python's); from threads such a data set draws in no fixed order.
     worker_init_fn: called with the worker's number when it starts. timeout: seconds to wait for a batch, then a
     DataError; 0: no limit. persistent_workers: keep them from pass to pass. multiprocessing_context: "fork" (Linux's
-    default), "spawn" or "forkserver". pin_memory: page-locked memory is CuPy's to manage; on the host it means nothing.
+    default), "spawn" or "forkserver". pin_memory: if the batches go to a
+    GPU (`to`, or the device of new tensors), from page-locked memory, one ahead; on the host it means nothing.
     A stream (IterableDataset) is read by one worker, whatever their number, so that nothing is read twice.
 
     ``state_dict()`` says where the pass in progress stands; a loader that loads it goes on with the next batch.
@@ -107,6 +109,7 @@ class DataLoader:
         self.num_workers, self.workers, self.prefetch_factor = num_workers, workers, prefetch_factor
         self.persistent_workers, self.worker_init_fn, self.timeout = persistent_workers, worker_init_fn, timeout
         self.multiprocessing_context, self.pin_memory = multiprocessing_context, pin_memory
+        self.device: Any = None  # where `to` sends the batches
         self._kept: Workers | None = None  # persistent ones
         self.start: dict[str, Any] | None = None  # the generator's state before the pass in progress
         self.done = 0  # batches of it that were given out
@@ -119,16 +122,31 @@ class DataLoader:
         n, size = len(self.dataset if self.sampler is None else self.sampler), self.batch_size or 1  # type: ignore[arg-type]
         return n // size if self.drop_last else math.ceil(n / size)
 
+    def to(self, device: Any) -> DataLoader:
+        """Give out the batches on this device: ``loader.to("cupy")``. A GPU gets each from page-locked memory, on a
+        stream of its own, while the step before computes. Returns the loader."""
+        backend_at(device)  # or an error that says what is missing
+        self.device = device
+        return self
+
+    def _sent(self, made: Iterator[Any]) -> Iterator[Any]:
+        """Batches of arrays as tensors where they belong."""
+        backend = backend_at(self.device)
+        if self.device is None and not (self.pin_memory and backend.defers):
+            return map(_as_tensors, made)
+        from .upload import uploaded
+
+        return uploaded(made, backend)
+
     def __iter__(self) -> Iterator[Any]:
         seed, batches = self._plan()
         tasks = zip(count(self.done), repeat(seed), islice(batches, self.done, None))
         pool = self._pool()
         results: Iterator[Any] = map(self._maker(), tasks) if pool is None else pool.results(tasks)
         try:
-            for self.done, batch in enumerate(results, self.done + 1):  # noqa: B020  state_dict tells it
-                if batch is Mark.END:
-                    break
-                yield _as_tensors(batch)
+            made = takewhile(lambda batch: batch is not Mark.END, results)
+            for self.done, batch in enumerate(self._sent(made), self.done + 1):  # noqa: B020  state_dict tells it
+                yield batch
         finally:
             if pool is not None:
                 results.close()  # type: ignore[attr-defined]

@@ -55,6 +55,9 @@ def broadcast_arrays(*arrays: Any) -> list[Tensor]:
     return [F.broadcast_to(x, shape) for x in xs]
 
 
+broadcast_tensors = broadcast_arrays
+
+
 def _listed(arrays: Sequence) -> Sequence:
     """f([a, b]) as well as f(a, b)."""
     return list(arrays[0]) if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) else arrays
@@ -440,6 +443,10 @@ def narrow(x: Tensor, axis: int, start: Any, length: int) -> Tensor:
 
 
 narrow_copy = narrow
+
+
+unsafe_chunk = chunk
+unsafe_split = split_with_sizes = split
 
 
 @spelled

@@ -11,7 +11,7 @@ from ..primitive import axes_of
 from ..tensor import F, Tensor
 from .arranging import concat, moveaxis, ravel
 from .indexing import axis_of
-from .ordering import Ranked
+from .pairs import Ranked, paired
 from .spelling import floating, host, like, one_of, spelled, tensor_of
 
 
@@ -88,6 +88,7 @@ def _extreme(x: Tensor, axis: int, largest: bool, op: str) -> Ranked:
     return Ranked(F.take_along_axis(x, order, axis=axis) if x.ndim else F.copy(x), order)
 
 
+@paired
 @spelled
 def cummax(x: Tensor, axis: int) -> Ranked:
     """The largest element so far along `axis`, and its position, the last of equal ones; NaN once there is one. The
@@ -95,6 +96,7 @@ def cummax(x: Tensor, axis: int) -> Ranked:
     return _extreme(x, axis, True, "cummax")
 
 
+@paired
 @spelled
 def cummin(x: Tensor, axis: int) -> Ranked:
     """The smallest element so far along `axis`, and its position, the last of equal ones; NaN once there is one."""

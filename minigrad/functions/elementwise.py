@@ -115,3 +115,59 @@ def fabs(x: Any) -> Tensor:
     if x.dtype.kind == "c":
         raise DTypeError("fabs: needs real numbers: got complex ones. Use abs.")
     return F.abs(x if x.dtype.kind == "f" else x * 1.0)
+
+
+def round(x: Any, decimals: int = 0, *, out: Any = None) -> Tensor:
+    """The nearest multiple of 10**-decimals, halves to the even one. The gradient is zero.
+
+    >>> round(tensor_of([1.25, 31.0]), decimals=-1)
+    tensor([ 0., 30.])
+    """
+    x = tensor_of(x)
+    if not decimals or (x.dtype.kind in "biu" and decimals > 0):
+        return F.round(x, out=out)
+    scale = 10.0 ** abs(decimals)
+    y = F.round(x * scale) / scale if decimals > 0 else F.round(x / scale) * scale
+    y = y if y.dtype == x.dtype else y.astype(x.dtype)
+    return y if out is None else out.overwrite(y, "round")
+
+
+def rsub(x: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """other - alpha x."""
+    return F.subtract(other, x if alpha == 1 else F.multiply(x, alpha))
+
+
+def view_as_real(x: Any) -> Tensor:
+    """(..., 2): the real and the imaginary part, side by side."""
+    x = tensor_of(x)
+    if x.dtype.kind != "c":
+        raise DTypeError(f"view_as_real: needs complex numbers: got {x.dtype}.")
+    return F.stack(F.real(x), F.imag(x), axis=-1)
+
+
+def view_as_complex(x: Any) -> Tensor:
+    """x[..., 0] + i x[..., 1]."""
+    x = tensor_of(x)
+    if x.dtype.kind != "f" or not x.ndim or x.shape[-1] != 2:
+        raise DTypeError(f"view_as_complex: needs floats (..., 2): got {x.dtype} {x.shape}.")
+    return complex(x[..., 0], x[..., 1])
+
+
+def conj_physical(x: Any) -> Tensor:
+    """The complex conjugate; of real numbers, a copy."""
+    return F.conj(x)
+
+
+def resolve_conj(x: Any) -> Tensor:
+    """x: nothing here is conjugated lazily."""
+    return tensor_of(x)
+
+
+resolve_neg = resolve_conj
+
+
+def fill(x: Any, value: Any) -> Tensor:
+    """`value` in the shape and the dtype of x."""
+    x = tensor_of(x)
+    y = F.zeros_like(x) + value
+    return y if y.dtype == x.dtype else y.astype(x.dtype)

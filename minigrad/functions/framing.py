@@ -98,3 +98,13 @@ def _framed(x: Tensor, axis: int, sides: tuple, mode: str, ends: tuple, lengths:
         side = F.broadcast_to(value, (*x.shape[:axis], width, *x.shape[axis + 1 :]))
         parts = [side, *parts] if before else [*parts, side]
     return concat(parts, axis=axis)
+
+
+@named(value="value")
+def constant_pad_nd(x: Tensor, pad: Any, value: Any = 0) -> Tensor:
+    """x framed by `value`, as PyTorch counts: pad = (before, after) of the last axis, then of the one before it, and so
+    on; negative numbers cut."""
+    pad = [int(n) for n in pad]
+    pairs = [(0, 0)] * (x.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2]))[::-1]
+    cut = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, pairs))
+    return F.pad(x[cut] if min(pad, default=0) < 0 else x, tuple((max(a, 0), max(b, 0)) for a, b in pairs), value=value)

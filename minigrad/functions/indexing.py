@@ -510,3 +510,10 @@ def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
     if index.size and (index.min() < 0 or index.max() >= k):
         raise ShapeError(f"one_hot: labels must be from 0 to {k - 1}: got {index.min()} to {index.max()}.")
     return wrap(labels.backend.asarray((index[..., None] == np.arange(k)).astype(np.int64)))
+
+
+@spelled
+def nonzero_static(x: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """(size, ndim): `argwhere` cut to `size` rows, or filled up with `fill_value`: a shape that no value decides."""
+    rows = argwhere(x)[:size]
+    return F.pad(rows, widths=((0, size - rows.shape[0]), (0, 0)), value=fill_value)

@@ -9,17 +9,10 @@ import numpy as np
 from ..errors import ArgumentError, IndexRangeError, ShapeError
 from ..primitive import axes_of
 from ..tensor import F, Tensor, wrap
-from .arranging import concat, ravel
+from .arranging import concat, moveaxis, ravel
 from .indexing import axis_of, take
+from .pairs import Ranked, paired
 from .spelling import host, like, named, one_of, spelled, tensor_of
-
-
-class Ranked(NamedTuple):
-    """Elements, and the positions they were found at."""
-
-    values: Tensor
-    indices: Tensor
-
 
 # ---- sorting ---------------------------------------------------------------------------------------------------------
 
@@ -28,12 +21,6 @@ class Ranked(NamedTuple):
 def msort(x: Tensor) -> Tensor:
     """x sorted along axis 0."""
     return F.sort(x, axis=0)
-
-
-def sort_pair(x: Tensor, axis: int = -1, descending: bool = False, *, stable: bool = True) -> Ranked:
-    """PyTorch's x.sort(): the sorted elements and their positions."""
-    order = F.argsort(x, axis=axis, descending=descending)
-    return Ranked(F.take_along_axis(x, order, axis=axis) if x.ndim else F.copy(x), order)
 
 
 def lexsort(keys: Any, axis: int = -1) -> Tensor:
@@ -60,6 +47,7 @@ def _kth(kth: Any) -> Any:
     return tuple(int(k) for k in kth) if np.ndim(kth) else int(kth)
 
 
+@paired
 @spelled
 def topk(x: Tensor, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> Ranked:
     """The k largest (or smallest) elements along `axis`, the most extreme first, and their positions. Of equal elements
@@ -78,6 +66,7 @@ def topk(x: Tensor, k: int, axis: int = -1, largest: bool = True, sorted: bool =
     return Ranked(F.take_along_axis(x, order, axis=axis), order)
 
 
+@paired
 @spelled
 def kthvalue(x: Tensor, k: int, axis: int = -1, keepdims: bool = False) -> Ranked:
     """The k-th smallest element along `axis`, k counting from 1, and its position."""
@@ -96,6 +85,7 @@ def _at(x: Tensor, places: Tensor, axis: int, keepdims: bool) -> Ranked:
     return Ranked(values, places) if keepdims else Ranked(F.squeeze(values, axis), F.squeeze(places, axis))
 
 
+@paired
 @spelled
 def mode(x: Tensor, axis: int = -1, keepdims: bool = False) -> Ranked:
     """The most frequent element along `axis`, the smallest of equally frequent ones, and its last position. The
@@ -105,13 +95,13 @@ def mode(x: Tensor, axis: int = -1, keepdims: bool = False) -> Ranked:
         return Ranked(F.copy(x), F.argsort(x))
     if not x.shape[axis]:
         raise ShapeError(f"mode: of nothing there is no result: axis {axis} of shape {x.shape} is empty.")
-    rows = np.moveaxis(host(x), axis, -1)
-    places = np.empty(rows.shape[:-1], np.int64)
-    for i in np.ndindex(*places.shape):
-        order = np.argsort(rows[i], kind="stable")
-        ends = np.flatnonzero(np.append(rows[i][order][1:] != rows[i][order][:-1], True))
-        places[i] = order[ends[np.argmax(np.diff(ends, prepend=-1))]]
-    return _at(x, wrap(x.backend.asarray(np.expand_dims(places, axis))), axis, keepdims)
+    order = F.argsort(x, axis=axis)
+    y = moveaxis(F.take_along_axis(x, order, axis=axis), axis, -1)  # equal ones in runs
+    i = wrap(x.backend.asarray(np.arange(y.shape[-1])))
+    new = F.concat(F.ones_like(y[..., :1]) != 0, y[..., 1:] != y[..., :-1], axis=-1)
+    start = F.argcummax(F.where(new, i, 0), axis=-1)  # of the run of each element
+    last = F.argmax(i - start, axis=-1, keepdims=True)  # the end of the first run that is longest
+    return _at(x, F.take_along_axis(order, moveaxis(last, -1, axis), axis=axis), axis, keepdims)
 
 
 class Extremes(NamedTuple):

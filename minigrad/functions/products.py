@@ -58,6 +58,11 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2, dims: Any = None) -> Tensor
         ours, theirs = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:
         ours, theirs = (axes_of("tensordot", ints_of(n), x.ndim) for n, x in zip(axes, (a, b)))
+    if dims is not None and not isinstance(axes, int):  # as PyTorch: a length of 1 is repeated
+        for i, j in zip(ours, theirs):
+            if (a.shape[i] == 1) != (b.shape[j] == 1):
+                a = F.sum(a, axis=i, keepdims=True) if b.shape[j] == 1 else a
+                b = F.sum(b, axis=j, keepdims=True) if a.shape[i] == 1 else b
     lengths = [a.shape[i] for i in ours], [b.shape[i] for i in theirs]
     if lengths[0] != lengths[1]:
         raise ShapeError(
@@ -72,8 +77,9 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2, dims: Any = None) -> Tensor
     return F.reshape(F.matmul(left, right), (*rows, *columns))
 
 
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
-    """The sum of conj(x1) x2 over `axis`, which must have one length in both; the other axes broadcast."""
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, dim: int | None = None) -> Tensor:
+    """The sum of conj(x1) x2 over `axis` (dim), which must have one length in both; the other axes broadcast."""
+    axis = axis if dim is None else dim
     a, b = tensor_of(x1), tensor_of(x2)
     if not a.ndim or not b.ndim:
         raise ShapeError(f"vecdot: needs arrays of at least 1 axis: got {a.shape} and {b.shape}.")

@@ -18,7 +18,7 @@ from ..tensor import F, Tensor, wrap
 from .arranging import ravel
 from .cumulating import _counted
 from .indexing import axis_of
-from .ordering import Ranked
+from .pairs import Ranked, answered
 from .spelling import floating, host, like, named, one_of, spelled, tensor_of
 
 # ---- without NaN -----------------------------------------------------------------------------------------------------
@@ -139,14 +139,15 @@ def average(x: Tensor, axis: Any = None, weights: Any = None, returned: bool = F
 
 
 @named(unbiased="correction")
-def var_mean(x: Tensor, axis: Any = None, *, correction: float = 1, keepdims: bool = False) -> tuple[Tensor, Tensor]:
+def var_mean(x: Tensor, axis: Any = None, *, correction: float | None = 1, keepdims: bool = False) -> tuple:
     """PyTorch's pair of the variance, with its correction 1, and the mean."""
+    axis, correction = (None, int(axis)) if isinstance(axis, bool) else (axis, 1 if correction is None else correction)
     variance = F.var(x, axis=axis, correction=correction, keepdims=keepdims)
     return variance, F.mean(x, axis=axis, keepdims=keepdims)
 
 
 @named(unbiased="correction")
-def std_mean(x: Tensor, axis: Any = None, *, correction: float = 1, keepdims: bool = False) -> tuple[Tensor, Tensor]:
+def std_mean(x: Tensor, axis: Any = None, *, correction: float | None = 1, keepdims: bool = False) -> tuple:
     """PyTorch's pair of the standard deviation, with its correction 1, and the mean."""
     variance, mean = var_mean(x, axis, correction=correction, keepdims=keepdims)
     return F.sqrt(variance), mean
@@ -294,18 +295,6 @@ def _weighted(ranked: Tensor, order: Tensor, rows: Tensor, x: Tensor, weights: A
 
 
 @spelled
-def median(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The element in the middle of the sorted ones over `axis`, or the mean of the two there. (``x.median(axis)``, the
-    method, is PyTorch's: the lower of the two, and its position.)"""
-    return _quantile("median", x, 0.5, axis, keepdims, "linear", skip=False)
-
-
-@spelled
-def nanmedian(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """`median` of the elements that are not NaN."""
-    return _quantile("nanmedian", x, 0.5, axis, keepdims, "linear", skip=True)
-
-
 def lower_median(x: Tensor, axis: int | None = None, keepdims: bool = False, *, skip: bool = False) -> Any:
     """PyTorch's x.median(): the lower of the two elements in the middle; with an axis, and its position."""
     if axis is None:
@@ -316,13 +305,32 @@ def lower_median(x: Tensor, axis: int | None = None, keepdims: bool = False, *, 
     n = x.shape[axis]
     if not n:
         raise ShapeError(f"median: of nothing there is no result: axis {axis} of shape {x.shape} is empty.")
-    values = host(x)
-    order = F.argsort(x, axis=axis)
-    known = np.sum(values == values, axis=axis, keepdims=True)
-    k = np.maximum(known - 1, 0) // 2 if skip else np.where(known < n, known, (n - 1) // 2)
-    places = F.take_along_axis(order, wrap(x.backend.asarray(k.astype(np.int64))), axis=axis)
+    known = F.sum(F.equal(x, x), axis=axis, keepdims=True)
+    k = F.maximum(known - 1, 0) // 2 if skip else F.where(known < n, known, (n - 1) // 2)
+    places = F.take_along_axis(F.argsort(x, axis=axis), k, axis=axis)
     y = F.take_along_axis(x, places, axis=axis)
     return Ranked(y, places) if keepdims else Ranked(F.squeeze(y, axis), F.squeeze(places, axis))
+
+
+@spelled
+def lower_nanmedian(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Any:
+    """`lower_median` of the elements that are not NaN."""
+    return lower_median(x, axis, keepdims, skip=True)
+
+
+@answered(dim=lower_median)
+@spelled
+def median(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The element in the middle of the sorted ones over `axis`, or the mean of the two there. (With ``dim=``, and as
+    the method ``x.median()``, PyTorch's: the lower of the two, and its position.)"""
+    return _quantile("median", x, 0.5, axis, keepdims, "linear", skip=False)
+
+
+@answered(dim=lower_nanmedian)
+@spelled
+def nanmedian(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """`median` of the elements that are not NaN."""
+    return _quantile("nanmedian", x, 0.5, axis, keepdims, "linear", skip=True)
 
 
 # ---- counts ----------------------------------------------------------------------------------------------------------
@@ -350,7 +358,7 @@ def _summed(weights: Tensor, index: Any, n: int, op: str) -> Tensor:
     return y[:n]
 
 
-@spelled
+@named(weight="weights")
 def histogram(x: Tensor, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None) -> Any:
     """How many elements, or what sum of weights, lie in each bin, and the edges of the bins. bins: their number, the
     name of a rule, or the edges; the last bin has both its edges. density: so that the integral is 1."""
@@ -394,6 +402,7 @@ def histogram2d(
     return counts, edges[0], edges[1]
 
 
+@named(weight="weights")
 def histogramdd(
     sample: Any, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:

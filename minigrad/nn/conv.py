@@ -99,12 +99,21 @@ class _Conv(_Convolution):
             pairs = [(p, p) for p in ((0,) * self.axes if self.padding == "valid" else self.padding)]
         return [v for pair in reversed(pairs) for v in pair]
 
+    def _hint(self, x: Tensor) -> str:
+        """What to do about channels that come last, or not at all."""
+        if x.shape[-1] == self.in_channels:
+            order = [*range(x.ndim - self.axes - 1), x.ndim - 1, *range(x.ndim - self.axes - 1, x.ndim - 1)]
+            return f" Channels come before the places: x.permute({', '.join(map(str, order))})."
+        if x.ndim == self.axes + 1 and self.in_channels == 1:
+            return f" Of a batch without a channel axis, pass x[:, None], {(x.shape[0], 1, *x.shape[1:])}."
+        return ""
+
     def forward(self, x: Tensor) -> Tensor:
         function = getattr(F, f"conv{self.axes}d")
         if x.ndim in (self.axes + 1, self.axes + 2) and x.shape[-self.axes - 1] != self.in_channels:
             raise ShapeError(
                 f"{type(self).__name__}: x must have in_channels={self.in_channels} channels at axis "
-                f"{x.ndim - self.axes - 1}: got shape {x.shape}."
+                f"{x.ndim - self.axes - 1}: got shape {x.shape}.{self._hint(x)}"
             )
         if self.padding_mode == "zeros":
             return function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)

@@ -7,6 +7,7 @@ Names and behaviour are PyTorch's.
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from ..convert import DTYPE_NAMES, as_array
 from ..edits import link, written
 from ..errors import ArgumentError, DTypeError, GradError, StateError
 from ..halves import dtype as dtype_of
+from ..mistakes import warn_once
 from ..mode import MODE
 from ..primitive import PRIMITIVES, kind_of
 from ..tensor import Handle, Tensor, apply, leaf, wrap
@@ -237,7 +239,15 @@ class Module:
 
     # -- walks -----------------------------------------------------------------------------------------------------
     def _own_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        return ((name, v) for name, v in list(self.__dict__.items()) if isinstance(v, Parameter))
+        for name, v in list(self.__dict__.items()):
+            if isinstance(v, Parameter):
+                yield name, v
+            elif type(v) in PLAIN and v and isinstance(next(iter(v.values() if type(v) is dict else v)), Module):
+                warn_once(
+                    f"{type(self).__name__}.{name}: layers in a plain {type(v).__name__} are not parts of the model: "
+                    "parameters(), state_dict() and to() pass them by. Use "
+                    f"{'nn.ModuleDict' if type(v) is dict else 'nn.ModuleList'}({name})."
+                )
 
     def _own_buffers(self) -> Iterator[tuple[str, Tensor]]:
         return ((name, self.__dict__[name]) for name in self._buffer_names if self.__dict__[name] is not None)
@@ -469,8 +479,8 @@ class Module:
         backend = None if device is None else get_backend("numpy" if device == "cpu" else device)
 
         def moved(array: Any, own: Any) -> Any:
-            if backend is not None and not isinstance(array, backend.array):
-                array = backend.asarray(own.to_host(array))
+            if backend is not None and not backend.holds(array):
+                array = backend.take(array, own)
             return (
                 array.astype(dtype)
                 if dtype is not None and kind_of(array.dtype) in "fc" and array.dtype != dtype
@@ -522,7 +532,7 @@ class Module:
 
     def cuda(self, device: Any = None) -> Module:
         """On the GPU, by the backend "cupy"."""
-        return self.to("cupy")
+        return self.to("cupy" if device is None else f"cupy:{device}" if isinstance(device, int) else device)
 
     # -- hooks -----------------------------------------------------------------------------------------------------
     def _add_hook(self, kind: str, hook: Hook, prepend: bool = False) -> Handle:
@@ -589,11 +599,16 @@ class Module:
         parts = [f"({name}): {indented(repr(m))}" for name, m in self.__dict__.items() if isinstance(m, Module)]
         return framed(type(self).__name__, extra, parts)
 
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return importlib.import_module("minigrad.viz.html").module_html(self)
+
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name.isidentifier()]
 
 
 KINDS = (Parameter, Module, Buffer)
+PLAIN = (list, tuple, dict)
 NO_HOOKS = Hooks()
 
 

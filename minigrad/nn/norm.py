@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from .. import creation
 from ..errors import ArgumentError, ShapeError
+from ..mistakes import warn_once
+from ..mode import MODE
 from ..tensor import Tensor, wrap
 from . import functional as F
 from . import init
@@ -69,7 +71,8 @@ class _RunningNorm(Module):
         """How much the batch counts in the running statistics; momentum None: the mean over all batches so far."""
         if not (self.training and self.track_running_stats):
             return 0.0
-        self.num_batches_tracked.array[...] += 1
+        with self.num_batches_tracked.backend.active():
+            self.num_batches_tracked.array[...] += 1
         return 1.0 / float(self.num_batches_tracked.array) if self.momentum is None else self.momentum
 
     def extra_repr(self) -> str:
@@ -102,6 +105,11 @@ class _BatchNorm(_RunningNorm):
             raise ShapeError(
                 f"{type(self).__name__}: x must have num_features={self.num_features} channels at axis 1: "
                 f"got shape {x.shape}."
+            )
+        if self.training and self.momentum is not None and not MODE.get().recording:
+            warn_once(
+                f"{type(self).__name__}: the batch normalises itself in training only, and this is under no_grad(): "
+                "the model is in training mode. Call model.eval() before you evaluate, and model.train() after."
             )
         by_batch = self.training or self.running_mean is None
         tracking = not self.training or self.track_running_stats

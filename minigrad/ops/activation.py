@@ -13,11 +13,22 @@ relu_backward = elementwise(
     public=False,
     doc="dx = 0 where x <= 0, else dy: the gradient of relu, from its input or its output x.",
 )
+
+
+def logistic(xp, x):
+    """Of real numbers the text of sigmoid; complex ones have no order."""
+    if getattr(getattr(x, "dtype", None), "kind", "f") == "c":
+        return 1 / (1 + xp.exp(-x))
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
 sigmoid = elementwise(
     "sigmoid",
     # e**-|x| never overflows, and keeps the relative accuracy of small values
     "where({x} >= 0, 1.0, exp(-abs({x}))) / (1.0 + exp(-abs({x})))",
     kind="float",
+    forward=logistic,
     x=lambda g, y: g * y * (1 - y),
     doc="y = 1 / (1 + e**-x).",
 )

@@ -431,9 +431,14 @@ def clip(F, x, min=None, max=None):
 
 clip.rule("x")(inside)
 clip.rule("min")(
-    lambda F, g, x, min, max: F.where(x < min, g if max is None else F.where(F.greater(min, max), 0, g), 0)
+    lambda F, g, x, min, max: F.where(x < min, g if max is None else F.where(F.less(min, max), g, 0), 0)
 )
-clip.rule("max")(lambda F, g, x, max: F.where(F.greater(x, max), g, 0))
+
+
+@clip.rule("max")
+def _(F, g, x, min, max):
+    over = F.greater(x, max)
+    return F.where(over if min is None else F.logical_or(over, F.less(max, min)), g, 0)
 
 
 def _split(op, x):

@@ -59,6 +59,9 @@ def _(F, g, y, axis):
     return F.log_softmax_backward(g, y, axis=axis)
 
 
+softmax.casts = log_softmax.casts = True
+
+
 @fused(shape=_softmax_gradient_shape, samples=(case((3, 4), (3, 4), axis=-1),))
 def log_softmax_backward(F, dy, logp, *, axis):
     """dx = dy - e**logp sum(dy): the gradient of log_softmax from its output logp."""

@@ -49,28 +49,35 @@ def _(F, g, shapes, axis):
     return spread(F, g / count(shapes.x, axis), shapes.x, axis)
 
 
-@fused(shape=reduced, kind="float", samples=(*CASES[:3], case((3, 4), axis=1, correction=1)), complex_ok=True)
-def var(F, x, *, axis=None, correction=0, keepdims=False):
-    """y = sum((x - mean(x))**2) / (n - correction) over `axis`. correction: 0 for the population, 1 for a sample of
-    it."""
+def squared(F, x):
+    """|x|**2, real."""
+    return F.square(F.real(x)) + F.square(F.imag(x)) if x.dtype.kind == "c" else F.square(x)
+
+
+@fused(shape=reduced, kind="real float", samples=(*CASES[:3], case((3, 4), axis=1, correction=1)))
+def var(F, x, *, axis=None, correction=None, keepdims=False):
+    """y = sum(|x - mean(x)|**2) / (n - correction) over `axis`. correction: 0 for the population (the default), 1 for a
+    sample of it (the default where the axis is spelled dim=, as PyTorch spells it)."""
     centred = x - F.mean(x, axis=axis, keepdims=True)  # (..., 1, ...) subtracted from each
-    return F.sum(F.square(centred), axis=axis, keepdims=keepdims) / _degrees(x.shape, axis, correction)
+    return F.sum(squared(F, centred), axis=axis, keepdims=keepdims) / _degrees(x.shape, axis, correction)
 
 
 @var.rule("x")
 def _(F, g, x, axis, correction):
     g = F.reshape(g, shape=with_ones(x.shape, axis)) * (2 / _degrees(x.shape, axis, correction))
-    return g * (x - F.mean(x, axis=axis, keepdims=True))
+    centred = x - F.mean(x, axis=axis, keepdims=True)
+    return g * (F.conj(centred) if x.dtype.kind == "c" else centred)
 
 
 def _degrees(shape, axis, correction):
-    n = count(shape, axis) - correction
+    n = count(shape, axis) - (correction or 0)
     return n if n > 0 else float("nan")  # the variance of too few elements is NaN
 
 
-@fused(shape=reduced, kind="float", samples=(*CASES[:3], case((3, 4), axis=1, correction=1)))
-def std(F, x, *, axis=None, correction=0, keepdims=False):
-    """y = sqrt(var(x)) over `axis`. The gradient where all elements are equal is infinite or NaN."""
+@fused(shape=reduced, kind="real float", samples=(*CASES[:3], case((3, 4), axis=1, correction=1)))
+def std(F, x, *, axis=None, correction=None, keepdims=False):
+    """y = sqrt(var(x)) over `axis`, with the same corrections. The gradient where all elements are equal is infinite or
+    NaN."""
     return F.sqrt(F.var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
@@ -144,13 +151,13 @@ min.rule("x")(extreme_rule)
 @fused(shape=reduced, kind="float", samples=CASES)
 def logsumexp(F, x, *, axis=None, keepdims=False):
     """y = ln(sum(e**x)) over `axis`, without overflow. The gradient is g softmax(x)."""
+    axis = axes = axes_of("logsumexp", axis, len(x.shape))
     if not x.shape or 0 not in x.shape:
-        top = F.max(x, axis=axis, keepdims=True)
+        top = F.max(F.real(x) if x.dtype.kind == "c" else x, axis=axis, keepdims=True)
         top = F.where(F.isfinite(top), top, 0)  # shift by the max: exp overflows above ~88 in float32
     else:
         top = F.sum(x, axis=axis, keepdims=True)  # of nothing: 0
     y = F.log(F.sum(F.exp(x - top), axis=axis, keepdims=True)) + top
-    axes = axes_of("logsumexp", axis, len(x.shape))
     return y if keepdims else F.reshape(y, shape=tuple(n for i, n in enumerate(x.shape) if i not in axes))
 
 

@@ -23,6 +23,8 @@ class Adagrad(Optimizer):
     tensor([0.9], requires_grad=True)
     """
 
+    kernel = "adagrad"
+
     def __init__(
         self,
         params: Any,
@@ -49,6 +51,9 @@ class Adagrad(Optimizer):
         rate = lr / (1 + (F.astype(t, dtype=p.dtype) - 1) * lr_decay)
         return p - rate * (g / (F.sqrt(s) + eps)), {"step": t, "sum": s}
 
+    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+        return "sum", "step"
+
 
 class Adadelta(Optimizer):
     """v = rho v + (1 - rho) g**2;  d = sqrt(a + eps) / sqrt(v + eps) g;  a = rho a + (1 - rho) d**2;  p = p - lr d.
@@ -60,6 +65,8 @@ class Adadelta(Optimizer):
     >>> optim.Adadelta([mg.zeros(3, requires_grad=True)]).defaults["rho"]
     0.9
     """
+
+    kernel = "adadelta"
 
     def __init__(
         self,
@@ -89,3 +96,6 @@ class Adadelta(Optimizer):
         d = F.sqrt(state["acc_delta"] + eps) / F.sqrt(v + eps) * g
         a = rho * state["acc_delta"] + (1 - rho) * (d * d)
         return p - lr * d, {"step": state["step"] + 1, "square_avg": v, "acc_delta": a}
+
+    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+        return "square_avg", "acc_delta", "step"

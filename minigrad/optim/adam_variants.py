@@ -19,6 +19,8 @@ class Adamax(Optimizer):
     0.002
     """
 
+    kernel = "adamax"
+
     def __init__(
         self,
         params: Any,
@@ -46,6 +48,9 @@ class Adamax(Optimizer):
         rate = F.astype(lr / (1 - b1 ** F.astype(t, dtype="float64")), dtype=p.dtype)
         return p - rate * (m / u), {"step": t, "exp_avg": m, "exp_inf": u}
 
+    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+        return "exp_avg", "exp_inf", "step"
+
 
 class NAdam(Optimizer):
     """Adam that looks one step of momentum ahead.
@@ -59,6 +64,8 @@ class NAdam(Optimizer):
     >>> optim.NAdam([mg.zeros(3, requires_grad=True)]).defaults["momentum_decay"]
     0.004
     """
+
+    kernel = "nadam"
 
     def __init__(
         self,
@@ -102,6 +109,9 @@ class NAdam(Optimizer):
         p = p - (of_g * g + of_m * m) / (F.sqrt(v) / root + eps)
         return p, {"step": t, "mu_product": product, "exp_avg": m, "exp_avg_sq": v}
 
+    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+        return "exp_avg", "exp_avg_sq", "step", "mu_product"
+
 
 class RAdam(Optimizer):
     """Adam whose adaptive rate waits until its variance is known.
@@ -115,6 +125,8 @@ class RAdam(Optimizer):
     >>> optim.RAdam([mg.zeros(3, requires_grad=True)]).defaults["lr"]
     0.001
     """
+
+    kernel = "radam"
 
     def __init__(
         self,
@@ -149,3 +161,6 @@ class RAdam(Optimizer):
         rate, factor = (F.astype(c, dtype=p.dtype) for c in (lr / (1 - b1**n), rectified * (1 - b2**n) ** 0.5))
         p = p - rate * m * F.where(r > 5, factor / (F.sqrt(v) + eps), 1)
         return p, {"step": t, "exp_avg": m, "exp_avg_sq": v}
+
+    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+        return "exp_avg", "exp_avg_sq", "step"

@@ -27,6 +27,8 @@ class ASGD(Optimizer):
     0.576
     """
 
+    kernel = "asgd"
+
     def __init__(
         self,
         params: Any,
@@ -58,3 +60,6 @@ class ASGD(Optimizer):
         # rounded to float32, whatever type keeps them, as PyTorch does
         after = {k: F.astype(F.astype(v, dtype="float32"), dtype=state[k].dtype) for k, v in after.items()}
         return p, {"step": t, "ax": ax} | after
+
+    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+        return "ax", "step", "eta", "mu"

@@ -24,6 +24,8 @@ class Lion(Optimizer):
     tensor([0.9], requires_grad=True)
     """
 
+    kernel = "lion"
+
     def __init__(
         self,
         params: Any,
@@ -47,3 +49,6 @@ class Lion(Optimizer):
         g = -g if maximize else g
         p = p * (1 - lr * weight_decay) - lr * F.sign(b1 * m + (1 - b1) * g)
         return p, {"exp_avg": b2 * m + (1 - b2) * g}
+
+    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+        return ("exp_avg",)

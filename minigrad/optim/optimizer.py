@@ -23,11 +23,14 @@ from ..backend import Backend
 from ..backend.base import load_kernel
 from ..edits import caller, written
 from ..errors import ArgumentError, DTypeError, GradError, StateError
+from ..mistakes import warn_once
 from ..mode import MODE, enable_grad
 from ..tensor import Handle, Tensor, wrap
 from .options import WITHOUT_EFFECT, Rule, check
 
 HOOKS = "before step", "after step", "before saving", "after saving", "before loading", "after loading"
+watching: list[Any] | None = None  # while a CUDA graph is recorded: the optimizers that step in it
+KERNELS = {"numba": "cpu", "cupy": "cuda"}  # the folder of a backend's kernels
 FUSE_FROM = 1_024  # elements of all parameters together: fewer never wait for a compiler
 
 
@@ -46,7 +49,7 @@ class Optimizer:
     defaults: dict[str, Any]
     rules: ClassVar[dict[str, Rule | None]] = {}  # where `options.RULES` knows none, or another; None: anything
     master_weights = True  # a half parameter is the rounding of a float32 copy in the state, "master"
-    kernel = ""  # the function in minigrad.kernels.cpu.optim that does the same in place, for the numba backend
+    kernel = ""  # the function in optim of a folder in KERNELS that does the same in place
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
         self.defaults = defaults
@@ -57,16 +60,24 @@ class Optimizer:
         self.steps = 0  # calls of step(), for the schedulers' warning
         self._hooks: dict[str, list[Callable]] = {when: [] for when in HOOKS}
         self._silent = False  # warned that there is no gradient
-        self._kernel: Any = None  # found at the first step; False: there is none
+        self._stepped: tuple = (None, None)  # the first gradient of the last step, and its first values then
+        self._kernel: Any = None  # found at the first step; False: there is none ...
+        self._kernel_for = ""  # ... for parameters on this backend
         if isinstance(params, Tensor):
             raise DTypeError(
                 f"{self.name}: params must be an iterable of tensors or dicts: got one tensor. Pass [tensor]."
             )
+        if not isinstance(params, Iterable):
+            hint = "model.parameters()" if hasattr(params, "parameters") else "a list of tensors"
+            raise DTypeError(
+                f"{self.name}: params must be an iterable of tensors or dicts: got {type(params).__name__}. "
+                f"Pass {hint}."
+            )
         params = list(params.items() if isinstance(params, Mapping) else params)
         if not params:
             raise ArgumentError(
-                f"{self.name}: got an empty parameter list. "
-                "Is model.parameters() a generator that was used up, or has the model none?"
+                f"{self.name}: params must hold a parameter: got an empty parameter list. Was model.parameters(), a "
+                "generator, used up before? Are the layers in a plain list, where nn.ModuleList is needed?"
             )
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
@@ -161,17 +172,23 @@ class Optimizer:
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
+        if watching is not None:
+            watching.append(self)
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if self.steps < 3:
+            self._check_fresh()
         changed, stamp, where, host = False, f"{self.name}.step", caller(), MODE.get().host
-        kernel = self._find_kernel() if self.kernel and host.name == "numba" else None
+        kernel = self._find_kernel(host) if self.kernel else None
         for group in self.param_groups:
             options = self._options(group)
             params = [p for p in group["params"] if p._grad is not None]
             changed = changed or bool(params)
             for p in self._step_together(kernel, params, options, host) if kernel else params:
-                self._step_one(p, host if type(p.array) is ndarray else p.backend, options)
+                backend = host if type(p.array) is ndarray else p.backend
+                with backend.active():
+                    self._step_one(p, backend, options)
             for p in params:
                 written(p, stamp, where)
         if not changed and not self._silent:
@@ -217,7 +234,9 @@ class Optimizer:
         for name, value in arrays.items():
             if not isinstance(value, backend.array):  # NumPy makes numbers of 0-d arrays
                 value = backend.xp.asarray(value)
-            if name in state:
+            if name in state and watching is not None:
+                state[name].array[...] = value  # a recorded step finds its state where it was
+            elif name in state:
                 state[name].array = value
             else:
                 state[name] = wrap(value)
@@ -239,18 +258,40 @@ class Optimizer:
         state = self.state[p] = {name: wrap(backend.xp.asarray(value)) for name, value in made.items()}
         return state
 
-    def _find_kernel(self) -> Callable | None:
-        """The kernel, looked for once; None for a model too small to pay for compiling it."""
-        if self._kernel is None:
-            few = sum(p.size for p in self._params()) < FUSE_FROM
-            load = lambda: getattr(import_module("minigrad.kernels.cpu.optim"), self.kernel)
-            self._kernel = not few and load_kernel(load, False)
+    def _find_kernel(self, host: Backend) -> Callable | None:
+        """The kernel for where the parameters are; None where there is none, or for a model on the host that is too
+        small to pay for compiling it. Looked for again only when they have moved."""
+        first = self.param_groups[0]["params"][0] if self.param_groups[0]["params"] else None
+        name = host.name if first is None or type(first.array) is ndarray else first.backend.name
+        if self._kernel is None or self._kernel_for != name:
+            module = KERNELS.get(name)
+            few = name == "numba" and sum(p.size for p in self._params()) < FUSE_FROM
+            load = lambda: getattr(import_module(f"minigrad.kernels.{module}.optim"), self.kernel, False)
+            self._kernel = bool(module) and not few and load_kernel(load, False)
+            self._kernel_for = name
         return self._kernel or None
+
+    def _check_fresh(self) -> None:
+        """In the first steps: has the first gradient grown since the last one, instead of being made anew?"""
+        p = next((p for group in self.param_groups for p in group["params"] if p._grad is not None), None)
+        if p is None or type(p._grad.array) is not ndarray:
+            return
+        g, some = p._grad, p._grad.array.flat[:16]
+        if self._stepped[0] is g and not np.array_equal(self._stepped[1], some):
+            warn_once(
+                f"{self.name}.step: gradients must be of this step alone: the first parameter's, {p.shape}, was added "
+                "to that of the step before. Call optimizer.zero_grad() before backward()."
+            )
+        self._stepped = (g, some) if self.steps < 2 else (None, None)
 
     def _warn_idle(self) -> None:
         first = next((p for group in self.param_groups for p in group["params"]), None)
         why = "it has no parameters" if first is None else f"the first parameter's {first.explain_grad()}"
-        warnings.warn(f"{self.name}.step: no parameter has a gradient, nothing changed: {why}", stacklevel=4)
+        warnings.warn(
+            f"{self.name}.step: no parameter has a gradient, nothing changed: {why} Or were the model's parameters "
+            "replaced by new ones after the optimizer was made?",
+            stacklevel=4,
+        )
 
     # -- hooks -------------------------------------------------------------------------------------------------------
     def _register(self, when: str, hook: Callable, prepend: bool = False) -> Handle:

@@ -32,6 +32,8 @@ class Rprop(Optimizer):
         "step_sizes": (lambda v: two(v) and not_negative(v[0]) and v[0] <= v[1], "must be (smallest, largest)"),
     }
 
+    kernel = "rprop"
+
     def __init__(
         self,
         params: Any,
@@ -57,3 +59,6 @@ class Rprop(Optimizer):
         d = F.astype(F.clip(state["step_size"] * factor, *step_sizes), dtype=p.dtype)
         g = F.where(same < 0, 0, g)
         return p - F.sign(g) * d, {"step": state["step"] + 1, "prev": g, "step_size": d}
+
+    def kernel_state(self, **options: Any) -> tuple[str, ...]:
+        return "prev", "step_size", "step"

@@ -11,6 +11,7 @@ from typing import Any
 from .. import creation
 from ..edits import written
 from ..errors import ArgumentError
+from ..mistakes import meant
 from ..mode import no_grad
 from ..nn.module import Module
 from ..nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
@@ -135,6 +136,7 @@ def _beside(own: Tensor, other: Tensor) -> Any:
 
 
 @no_grad()
+@meant()
 def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     """Renew the running statistics of all batch norms: their mean over one pass of `loader`.
 

@@ -37,7 +37,7 @@ def decision_boundary(
     x, y = np.meshgrid(*np.linspace(low, high, grid).T)  # (G, G) each
     with no_grad():
         scores = values(model(Tensor(np.stack([x, y], axis=-1).reshape(-1, 2).astype(points.dtype))))  # (G * G, K)
-    if scores.ndim > 2 or len(scores) != grid * grid:
+    if scores.ndim not in (1, 2) or len(scores) != grid * grid:
         raise ShapeError(f"decision_boundary: the model must give scores (B, 1) or (B, K): got {scores.shape}.")
     figure = new_figure(5.2, 4.2, "decision_boundary")
     axes = figure.subplots()

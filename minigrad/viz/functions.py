@@ -43,7 +43,8 @@ def activations(
         xs = Tensor(np.linspace(*x_range, 401), requires_grad=True)
         with enable_grad():
             ys = f(xs)
-            (slope,) = grad(ys.sum(), xs, materialize_grads=True)
+            # a function of steps has no gradient at all
+            slope = grad(ys.sum(), xs, materialize_grads=True)[0] if ys.requires_grad else 0 * xs.detach()
         axes.axhline(0, color=GREY, linewidth=0.5)
         axes.axvline(0, color=GREY, linewidth=0.5)
         axes.plot(values(xs), values(ys), color=INK, linewidth=1.6, label="y")

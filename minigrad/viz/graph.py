@@ -165,7 +165,7 @@ class Drawing:
         if box.freed:
             lines.append(Line("freed by backward()", LESS, GREY))
         elif box.keeps and not self.style.steps:
-            names = ", ".join({"y": "its output"}.get(name, name) for name, _ in box.keeps)
+            names = ", ".join(name for name, _ in box.keeps)
             lines.append(Line(f"keeps {names}: {_bytes(sum(n for _, n in box.keeps))}", LESS))
         if self.style.forward and box.value is not None:
             lines.append(Line(f"= {_number(box.value)}", BIG, step=self.forward_step.get(i, 0)))
@@ -251,8 +251,8 @@ class Drawing:
             rank = [f for f in range(len(self.edges)) if self.edges[f] == (a, b)].index(e)
             g = hands[position[rank]] if hands else None
             if several and g is not None and g.size == 1:  # a sum arrives: what each adds to it
-                middle = back[len(back) // 2]
-                parts.append(_text(middle[0] + 4, middle[1] + 4, Line(_number(g), LESS, GREY), shown, halo=True))
+                start = back[0][0] + 5, back[0][1] - 11
+                parts.append(_text(*start, Line(_number(g), LESS, GREY), shown, anchor="start", halo=True))
         return parts
 
     # -- time ------------------------------------------------------------------------------------------------------

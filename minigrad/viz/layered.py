@@ -71,18 +71,21 @@ def _by_barycenters(sizes: Sequence[tuple[float, float]], edges: Sequence[Edge])
     for h in heights:
         tops.append(y)
         y += h + GAP_Y
-    middle = [tops[r] + heights[r] / 2 for r in rank_of]
-    centres = [(x[v] - left, middle[v]) for v in range(len(widths))]
+    centres = []
+    for v, (_, h) in enumerate(sizes):
+        r = rank_of[v]
+        middle = tops[r] + heights[r] / 2 if above[v] else tops[r] + heights[r] - h / 2  # sources near what they feed
+        centres.append((x[v] - left, middle))
     routes = []
     for (a, b), chain in zip(edges, chains):
         points = [(centres[a][0], centres[a][1] + sizes[a][1] / 2)]
-        for v in chain[1:-1]:  # straight down through the rank that is passed
+        for v in chain:  # straight down through each rank, from the lower side of a to the upper side of b
             r = rank_of[v]
-            points += [(centres[v][0], tops[r]), (centres[v][0], tops[r] + heights[r])]
+            points += [(x[v] - left, tops[r])] * (v != a) + [(x[v] - left, tops[r] + heights[r])] * (v != b)
         points.append((centres[b][0], centres[b][1] - sizes[b][1] / 2))
-        routes.append(_curves(points))
+        routes.append(_curves([p for i, p in enumerate(points) if not i or abs(p[1] - points[i - 1][1]) > 1]))
     width = max((x[v] + widths[v] / 2 - left for v in range(len(widths))), default=0.0)
-    return Placement(centres[: len(sizes)], routes, width, max(y - GAP_Y, 0.0))
+    return Placement(centres, routes, width, max(y - GAP_Y, 0.0))
 
 
 def ranks(n: int, edges: Sequence[Edge]) -> list[int]:
@@ -163,16 +166,18 @@ def _sideways(rows: list[list[int]], widths: Sequence[float], above: Sequence, b
         for v in row:
             x[v] = at + widths[v] / 2
             at += widths[v] + GAP_X
-    for sweep in range(2 * SWEEPS):
-        near = (above, below, None)[sweep % 3] if sweep < 2 * SWEEPS - 1 else None
-        for row in rows if sweep % 2 == 0 else rows[::-1]:
+    for sweep in range(2 * SWEEPS + 2):
+        down = sweep % 2 == 0
+        near = above if down else below
+        for row in rows if down else rows[::-1]:
             wanted, weights, offsets, at = [], [], [], 0.0
             for v in row:
-                neighbours = near[v] if near and near[v] else [*above[v], *below[v]]
-                # an edge through several ranks is to be straight
-                pull = [8.0 if v >= boxes and w >= boxes else 1.0 for w in neighbours]
+                # at last both sides count
+                neighbours = near[v] if near[v] and sweep < 2 * SWEEPS else [*above[v], *below[v]]
+                # an edge through several ranks is to be straight, and the way of the computation; leaves give way
+                pull = [8.0 if v >= boxes and w >= boxes else 4.0 if above[w] else 0.1 for w in neighbours]
                 wanted.append(sum(p * x[w] for p, w in zip(pull, neighbours)) / sum(pull) if pull else x[v])
-                weights.append(sum(pull) or 1.0)
+                weights.append(sum(pull) if pull and above[v] else 0.1)
                 offsets.append(at + widths[v] / 2)
                 at += widths[v] + GAP_X
             for v, base, offset in zip(row, _rising([w - o for w, o in zip(wanted, offsets)], weights), offsets):
@@ -211,7 +216,8 @@ def _by_dot(program: str, sizes: Sequence[tuple[float, float]], edges: Sequence[
     inch = 72.0
     source = [f"digraph {{ nodesep={GAP_X / inch}; ranksep={GAP_Y / inch}; node [shape=box, fixedsize=true];"]
     source += [f"{i} [width={w / inch:.4f}, height={h / inch:.4f}];" for i, (w, h) in enumerate(sizes)]
-    source += [f"{a} -> {b} [headport=n, tailport=s];" for a, b in edges]
+    inner = {b for _, b in edges}  # the way of the computation is to be straighter than that of its leaves
+    source += [f"{a} -> {b} [headport=n, tailport=s, weight={4 if a in inner else 1}];" for a, b in edges]
     try:
         done = subprocess.run([program, "-Tplain"], input="\n".join([*source, "}"]), capture_output=True, text=True,
                               timeout=60, check=True)  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,14 +98,17 @@ class Recorded:
             p = node.plan.primitive
             box = Box("fused" if p.fused and not p.inline else "operation", p.name, node.shape, node.dtype)
             box.about, box.freed = p.doc.partition("\n")[0], node.saved is None
-            for name, saved in zip(node.plan.names, node.saved or ()):
-                arrays = [a for a in map(_array, _flat(saved)) if a is not None] if name != "shapes" else []
-                if arrays:
-                    box.keeps.append((name, sum(a.nbytes for a in arrays)))
+            called: dict[str, str] = {}  # what the inputs are called that have a name of their own
             for i, parent in enumerate(node.inputs):
                 place = self.number[_whole(parent)] if parent is not None else self._constant(node, i)
                 if place is not None:
                     box.inputs.append(place)
+                    called[p.input(i)] = self.boxes[place].name or p.input(i)
+            for name, saved in zip(node.plan.names, node.saved or ()):
+                arrays = [a for a in map(_array, _flat(saved)) if a is not None] if name != "shapes" else []
+                if arrays:
+                    what = "its output" if name == "y" else called.get(name, name)
+                    box.keeps.append((what, sum(a.nbytes for a in arrays)))
             if bodies and box.kind == "fused":
                 box.inside = self._body(node)
         box.name = self.names.get(node, "")
@@ -123,8 +126,11 @@ class Recorded:
         key = (node, i) if array is None else id(array)
         if key not in self.number:
             box = Box("constant", name, getattr(array, "shape", None), getattr(array, "dtype", None))
-            box.name = self.names.get(key, "") or name
-            box.value = _host(value)
+            box.name = self.names.get(key, "") or (
+                name if len(name) > 1 else "constant"
+            )  # not a and b: they may be others
+            if array is None or array.size <= SMALL:
+                box.value = _host(value)
             self.number[key] = len(self.boxes)
             self.boxes.append(box)
         return self.number[key]
@@ -286,8 +292,17 @@ def named_tensors(params: Any, variables: Mapping[str, Any]) -> list[tuple[str, 
     for name, module in modules.items():
         prefix = f"{name}." if len(modules) > 1 else ""
         found += [(prefix + path, t) for path, t in module.named_parameters()]
-    found += [(name, t) for name, t in variables.items() if isinstance(t, Tensor) and not name.startswith("_")]
-    return found
+    shown = {name: value for name, value in variables.items() if not name.startswith("_")}
+    return found + [pair for name, value in shown.items() for pair in _called(name, value)]
+
+
+def _called(name: str, value: Any, depth: int = 2) -> Iterator[tuple[str, Tensor]]:
+    """x, or for lists of tensors x[0], x[1] ..., also of lists."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, (list, tuple)) and depth:
+        for i, item in enumerate(value[:100]):
+            yield from _called(f"{name}[{i}]", item, depth - 1)
 
 
 def _whole(node: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,29 @@ def bounds(t: Tensor) -> tuple[Any, Any]:
     return tuple(b.to_host(f(t.array)).item() for f in (b.xp.min, b.xp.max))
 
 
+def look(t: Tensor, check: Callable[[Any, Any], None]) -> None:
+    """check(smallest, largest) of the elements, if there are any; on a GPU when a value is next read, see
+    backend/devices.py."""
+    b = t.backend
+    if t.size and b.defers:
+        b.later(b.xp.stack([b.xp.min(t.array), b.xp.max(t.array)]), check)
+    elif t.size:
+        check(*bounds(t))
+
+
 def check_range(who: str, index: Tensor, n: int, what: str, limit: str) -> None:
     if index.dtype.kind not in "iu":
         raise DTypeError(f"{who}: {what} must be integers: got {index.dtype}. Use .astype('int64').")
-    low, high = bounds(index)
-    if index.size and (low < 0 or high >= n):
-        wrong = low if low < 0 else high
-        raise IndexRangeError(
-            f"{who}: {what} must be from 0 to {limit} - 1 = {n - 1}: got {wrong}. They count from 0; {limit} is {n}."
-        )
+
+    def check(low: int, high: int) -> None:
+        if low < 0 or high >= n:
+            wrong = low if low < 0 else high
+            raise IndexRangeError(
+                f"{who}: {what} must be from 0 to {limit} - 1 = {n - 1}: got {wrong}. "
+                f"They count from 0; {limit} is {n}."
+            )
+
+    look(index, check)
 
 
 def sizes(value: Any, n: int, who: str, name: str, least: int = 1) -> tuple[int, ...]:

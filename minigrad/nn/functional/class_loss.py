@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from ...errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
-from ...tensor import F, Tensor, wrap
-from .checks import bounds
+from ...mistakes import computed_by, warn_once
+from ...tensor import F, Tensor
+from .checks import bounds, look
 from .linear import linear
 from .reduction import as_tensor, chosen, nonzero, pair, reduced
 
@@ -39,6 +40,7 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"{who}: label_smoothing must be from 0 to 1: got {label_smoothing}.")
     axis = 1 if input.ndim > 1 else 0
+    _refuse_probabilities(who, input, "softmax", "sigmoid")
     k = input.shape[axis]
     if weight is not None and weight.shape != (k,):
         raise ShapeError(f"{who}: weight must have one factor per class: got {weight.shape} for {k} classes.")
@@ -58,6 +60,15 @@ def cross_entropy(
     elif reduction == "sum":
         smooth = F.sum(smooth)
     return loss * (1 - label_smoothing) + smooth * (label_smoothing / k)
+
+
+def _refuse_probabilities(who: str, input: Tensor, *names: str) -> None:
+    """Warn where a loss that takes scores is given what softmax or sigmoid made of them."""
+    if input.node is not None and (name := computed_by(input, *names)):
+        warn_once(
+            f"{who}: input must be scores (logits), which it passes through {name} itself: got the output of {name}. "
+            f"Leave {name} out of the model, or apply it to predictions only."
+        )
 
 
 def _along_classes(weight: Tensor, x: Tensor) -> Tensor:
@@ -86,6 +97,11 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """-w[t] x[t] for log-probabilities x. Shapes and the meaning of 'mean' as for cross_entropy with class indices."""
+    if isinstance(input, Tensor) and computed_by(input, "softmax"):
+        warn_once(
+            "nll_loss: input must be log-probabilities: got the output of softmax. Use log_softmax, or cross_entropy "
+            "of the scores."
+        )
     reduction = chosen("nll_loss", reduction, size_average, reduce)
     return _class_loss(_picked, as_tensor(input), target, weight, ignore_index, reduction, "nll_loss")
 
@@ -108,7 +124,8 @@ def _class_loss(losses_of, input, target, weight, ignore_index, reduction, _who)
     axis = 1 if input.ndim > 1 else 0
     expected = input.shape[:axis] + input.shape[axis + 1 :]
     if target.shape != expected:
-        hint = " Probabilities must be floats." if target.shape == input.shape else ""
+        hint = " Of one-hot labels take target.argmax(1). Probabilities must be floats."
+        hint = hint if target.shape == input.shape else ""
         if target.shape == (*expected, 1):
             hint = " Use target[..., 0]."
         raise ShapeError(
@@ -119,22 +136,28 @@ def _class_loss(losses_of, input, target, weight, ignore_index, reduction, _who)
         raise DTypeError(f"{_who}: class indices must be integers: got {target.dtype}. Use .astype('int64').")
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"{_who}: reduction must be 'none', 'mean' or 'sum': got {reduction!r}.")
-    k, labels = input.shape[axis], target.array
-    low, high = bounds(target)
-    mask = labels != ignore_index if low <= ignore_index <= high else None
-    places = target if mask is None else wrap(labels * mask)  # ignored ones point at class 0
-    if mask is not None:
-        low, high = bounds(places)
-    if labels.size and (low < 0 or high >= k):
-        raise IndexRangeError(
-            f"{_who}: labels must be from 0 to K - 1 = {k - 1} for input {input.shape}, or "
-            f"ignore_index={ignore_index}: "
-            f"got {low if low < 0 else high}. Labels count from 0; K is the length of axis {axis}."
-        )
+    k = input.shape[axis]
+
+    def check(low: int, high: int) -> None:
+        if low < 0 or high >= k:
+            raise IndexRangeError(
+                f"{_who}: labels must be from 0 to K - 1 = {k - 1} for input {input.shape}, or "
+                f"ignore_index={ignore_index}: "
+                f"got {low if low < 0 else high}. Labels count from 0; K is the length of axis {axis}."
+            )
+
+    later = target.backend.defers  # on a GPU nobody waits for the labels
+    low, high = (ignore_index, ignore_index) if later else bounds(target)
+    mask = F.not_equal(target, ignore_index) if low <= ignore_index <= high else None
+    places = target if mask is None else F.multiply(target, mask)  # ignored ones point at class 0
+    if later or mask is not None:
+        look(places, check)
+    elif target.size:
+        check(low, high)
     losses = losses_of(input, places, axis)  # (B, ...)
     if mask is not None:
-        losses = F.where(wrap(mask), losses, 0)
-    factors = None if mask is None else wrap(mask.astype(losses.dtype))
+        losses = F.where(mask, losses, 0)
+    factors = None if mask is None else mask.astype(losses.dtype)
     if weight is not None:
         losses = losses * weight[places]
         factors = weight[places] if factors is None else weight[places] * factors
@@ -202,13 +225,15 @@ def binary_cross_entropy(
     """
     reduction = chosen("binary_cross_entropy", reduction, size_average, reduce)
     input, target = pair(input, target, "binary_cross_entropy")
-    if input.size:
-        low, high = bounds(input)
+
+    def check(low: float, high: float) -> None:
         if low < 0 or high > 1:
             raise ArgumentError(
                 f"binary_cross_entropy: input must be probabilities, from 0 to 1: got {low:g} to {high:g}. "
                 "For scores use binary_cross_entropy_with_logits."
             )
+
+    look(input, check)
     losses = F.binary_cross_entropy(input, target)
     return reduced(losses if weight is None else losses * weight, reduction, "binary_cross_entropy")
 
@@ -228,6 +253,7 @@ def binary_cross_entropy_with_logits(
     """
     reduction = chosen("binary_cross_entropy_with_logits", reduction, size_average, reduce)
     input, target = pair(input, target, "binary_cross_entropy_with_logits")
+    _refuse_probabilities("binary_cross_entropy_with_logits", input, "sigmoid")
     if pos_weight is None:
         losses = F.softplus(input) - input * target
     else:  # (1 - t) x + (1 + (w - 1) t) softplus(-x)

@@ -17,8 +17,9 @@ from .checks import sizes
 def _batched(x: Tensor, n: int, who: str) -> tuple[Tensor, bool]:
     """x with a batch axis, and whether it was missing. x: (B, C, ...) or (C, ...) with n spatial axes."""
     if x.ndim not in (n + 1, n + 2):
-        axes = ", ".join("DHW"[3 - n :])
-        raise ShapeError(f"{who}: x must be (B, C, {axes}) or (C, {axes}): got shape {x.shape}.")
+        axes, full = ", ".join("DHW"[3 - n :]), n + 2
+        hint = f" Add the missing axes of length 1: x[{'None, ' * (full - x.ndim)}...]." if x.ndim < full else ""
+        raise ShapeError(f"{who}: x must be (B, C, {axes}) or (C, {axes}): got shape {x.shape}.{hint}")
     return (F.expand_dims(x, axis=0), True) if x.ndim == n + 1 else (x, False)
 
 

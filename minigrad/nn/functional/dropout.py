@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ...errors import ArgumentError, ShapeError
+from ...mistakes import warn_once
 from ...mode import MODE
 from ...random import default_generator, rand
 from ...tensor import Tensor, wrap
@@ -18,6 +19,11 @@ def _drop(x: Tensor, p: float, training: bool, shape: tuple[int, ...], who: str)
         raise ArgumentError(f"{who}: p must be a probability, from 0 to 1: got {p}.")
     if not training or p == 0:
         return x
+    if not MODE.get().recording:
+        warn_once(
+            f"{who}: values are dropped in training only, and this is under no_grad(): got training=True. Call "
+            "model.eval() before you evaluate, and model.train() after; with F.dropout pass training=self.training."
+        )
     if MODE.get().levels and p < 1:  # vmap hands out one mask, or one for each sample
         return x * ((rand(*shape, dtype=np.float32) >= p).astype(x.dtype) * (1 / (1 - p)))
     kept = default_generator.numpy("random", size=shape, dtype=np.float32) >= p if p < 1 else np.zeros(shape, bool)

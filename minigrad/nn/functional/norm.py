@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ... import functions
+from ...dtypes import finfo
 from ...errors import ArgumentError, ShapeError
 from ...mode import no_grad
 from ...tensor import F, Tensor
@@ -91,7 +90,7 @@ def rms_norm(
             "rms_norm: the last axes of x must be normalized_shape: "
             f"x is {input.shape}, expected (..., {', '.join(map(str, shape))})."
         )
-    eps = float(np.finfo(input.dtype).eps) if eps is None else eps
+    eps = finfo(input.dtype).eps if eps is None else eps
     return F.rms_norm(input, weight, ndim=len(shape), eps=eps)
 
 

@@ -15,6 +15,7 @@ from ...errors import ArgumentError, GradError
 from ...mode import MODE
 from ...tensor import F, Tensor, wrap
 
+KERNELS = {"numba": "cpu", "cupy": "cuda"}  # the folder of a backend's kernels
 CLIP_FROM = 16_384  # elements of all gradients together: below, NumPy is as fast
 
 
@@ -57,7 +58,8 @@ def clip_grad_norm_(
     if any(type(g.array) is not np.ndarray for g in gradients):  # a device need not wait until the host has the norm
         factor = (float(max_norm) / (total + 1e-6)).clip(None, 1.0)
         for g in gradients:
-            _store(g, g.array * factor.to(g.device).array, "clip_grad_norm_")
+            with g.backend.active():
+                _store(g, g.array * factor.to(g.device).array, "clip_grad_norm_")
         return total
     factor = min(float(max_norm) / (total.item() + 1e-6), 1.0)
     if factor < 1 or math.isnan(factor):
@@ -68,9 +70,15 @@ def clip_grad_norm_(
 
 def _clipped_together(gradients: list[Tensor], max_norm: float) -> Tensor | None:
     """clip_grad_norm_ in one pass of a compiled kernel over all gradients; None where it does not serve."""
-    if MODE.get().host.name != "numba" or sum(g.array.size for g in gradients) < CLIP_FROM:
+    if not gradients:
         return None
-    module = load_kernel(lambda: import_module("minigrad.kernels.cpu.optim"))
+    host = MODE.get().host
+    backend = host if type(gradients[0].array) is np.ndarray else gradients[0].backend
+    few = backend.name == "numba" and sum(g.array.size for g in gradients) < CLIP_FROM
+    folder = KERNELS.get(backend.name)
+    if few or folder is None:
+        return None
+    module = load_kernel(lambda: import_module(f"minigrad.kernels.{folder}.optim"))
     clipped = module and module.clip(tuple(g.array for g in gradients), max_norm)
     if clipped is None:
         return None
