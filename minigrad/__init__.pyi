@@ -951,7 +951,7 @@ def trunc(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = x without its fraction; the gradient is zero."""
 
 def var(x: Data, axis: Any = None, correction: Any = None, keepdims: Any = False) -> Tensor:
-    """y = sum((x - mean(x))**2) / (n - correction) over `axis`. correction: 0 for the population (the default), 1 for a
+    """y = sum(|x - mean(x)|**2) / (n - correction) over `axis`. correction: 0 for the population (the default), 1 for a
     sample of it (the default where the axis is spelled dim=, as PyTorch spells it)."""
 
 def where(condition: Data, a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .convert import backend_at
 from .creation import _made, _shape, asarray
 from .errors import ArgumentError, ShapeError
 from .halves import dtype as dtype_of
@@ -82,7 +83,13 @@ def manual_seed(seed: int) -> Generator:
 
 
 def _draw(
-    method: str, shape: tuple, dtype: Any, generator: Generator | None, requires_grad: bool, *args: Any
+    method: str,
+    shape: tuple,
+    dtype: Any,
+    generator: Generator | None,
+    requires_grad: bool,
+    *args: Any,
+    device: Any = None,
 ) -> Tensor:
     mode = MODE.get()
     dtype = dtype_of(dtype or mode.default_dtype)
@@ -91,18 +98,30 @@ def _draw(
     if mode.levels:  # a vmap may want numbers for each sample
         shape, hand_out = mode.levels[-1].drawing(shape)
     values = (generator or default_generator)._values(method, *args, size=shape, **native)
-    made = _made(mode.device.asarray(values.astype(dtype, copy=False)), requires_grad and hand_out is None)
+    made = _made(backend_at(device).asarray(values.astype(dtype, copy=False)), requires_grad and hand_out is None)
     return made if hand_out is None else hand_out(made).requires_grad_(requires_grad)
 
 
-def rand(*shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *shape: Any,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Uniform on [0, 1), of this shape."""
-    return _draw("random", _shape(shape), dtype, generator, requires_grad)
+    return _draw("random", _shape(shape), dtype, generator, requires_grad, device=device)
 
 
-def randn(*shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *shape: Any,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Normal with mean 0 and variance 1, of this shape."""
-    return _draw("standard_normal", _shape(shape), dtype, generator, requires_grad)
+    return _draw("standard_normal", _shape(shape), dtype, generator, requires_grad, device=device)
 
 
 def uniform(low: float, high: float, shape: Any, *, dtype: Any = None, generator: Generator | None = None) -> Tensor:
@@ -121,7 +140,13 @@ def normal(
 
 
 def randint(
-    low: int, high: Any = None, size: Any = None, *, dtype: Any = np.int64, generator: Generator | None = None
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    dtype: Any = np.int64,
+    device: Any = None,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Integers from low to high - 1, of shape `size`; with one bound, ``randint(high, size)``, from 0."""
     if isinstance(high, (tuple, list)) and size is None:
@@ -131,12 +156,12 @@ def randint(
     if low >= high:
         raise ArgumentError(f"randint: low must be below high: got {low}, {high}.")
     shape = () if size is None else (size,) if isinstance(size, int) else _shape((size,))
-    return _draw("integers", shape, dtype, generator, False, low, high)
+    return _draw("integers", shape, dtype, generator, False, low, high, device=device)
 
 
-def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
+def randperm(n: int, *, device: Any = None, generator: Generator | None = None) -> Tensor:
     """The integers 0 to n - 1 in random order, int64."""
-    return _made(MODE.get().device.asarray((generator or default_generator).numpy("permutation", n)), False)
+    return _made(backend_at(device).asarray((generator or default_generator).numpy("permutation", n)), False)
 
 
 def bernoulli(
@@ -198,21 +223,20 @@ def _host(x: Any) -> np.ndarray:
 # ---- as another tensor, and into one ---------------------------------------------------------------------------------
 
 
-def rand_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`rand` with the shape, dtype and device of another tensor."""
-    return rand(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad).to(input.device)
+    return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`randn` with the shape, dtype and device of another tensor."""
-    return randn(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad).to(input.device)
+    return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any = None) -> Tensor:
+def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any = None, device: Any = None) -> Tensor:
     """`randint` with the shape, dtype and device of another tensor."""
-    return randint(*((0, low) if high is None else (low, high)), input.shape, dtype=dtype or input.dtype).to(
-        input.device
-    )
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, input.shape, dtype=dtype or input.dtype, device=device or input.device)
 
 
 def _filling(name: str, doc: str, draw: Any) -> None:

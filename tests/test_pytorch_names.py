@@ -221,3 +221,10 @@ def test_anomalies_are_looked_for_in_all_modes():
         mg.autograd.set_detect_anomaly(False)
     with np.errstate(invalid="ignore"):
         assert np.isnan(mg.log(-mg.ones(1)).numpy()).all()
+
+
+def test_random_tensors_are_made_where_asked():
+    for draw in (mg.rand, mg.randn, lambda n, **options: mg.randint(n, (n,), **options), mg.randperm):
+        assert draw(3, device="cpu").device == "cpu" == draw(3, device=mg.device("cpu")).device
+        with pytest.raises(mg.errors.BackendError, match="no backend 'tpu'"):
+            draw(3, device="tpu")
