@@ -19,7 +19,7 @@ SUITES ?= overhead ops kernels train cold
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-gpu lint types parity bench notebooks clean
+.PHONY: help demo test test-gpu lint types parity bench bench-gpu notebooks clean
 
 help:
 	@echo "make demo            install, and train a network on handwritten digits"
@@ -28,6 +28,7 @@ help:
 	@echo "make lint | types    one of them"
 	@echo "make notebooks       open the lessons in Jupyter"
 	@echo "make bench           all benchmarks, and the README's tables of them (SUITES=train: one of them)"
+	@echo "make bench-gpu       kernels and training steps on the GPU, beside torch on the same GPU"
 	@echo "make clean           remove the environment, caches and runs"
 
 demo: $(VENV)/.train
@@ -60,6 +61,13 @@ bench: $(VENV)/.bench
 		$(BIN)/minigrad bench $$suite $(BENCH_OPTIONS) --json benchmarks/results/$$suite.json \
 			--png benchmarks/results/$$suite.png || exit 1; done
 	@$(BIN)/python -m minigrad.benchmarks.table
+
+bench-gpu: $(VENV)/.bench
+	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(PIP) install 'cupy-cuda$(CUDA)x>=13'
+	@mkdir -p benchmarks/results
+	@for suite in kernels train; do \
+		$(BIN)/minigrad bench $$suite --backend cupy $(BENCH_OPTIONS) --json benchmarks/results/$$suite-gpu.json || exit 1; \
+	done
 
 # Each stamp says which extra is installed. It is renewed when pyproject.toml changes.
 $(VENV)/.train $(VENV)/.notebooks $(VENV)/.dev $(VENV)/.parity $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(BIN)/python

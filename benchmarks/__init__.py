@@ -8,6 +8,7 @@ BACKENDS = ("numba", "numpy", "cupy")
 PEERS = {  # name: the package it needs
     "torch": "torch",
     "torch-compiled": "torch",
+    "torch-cuda": "torch",
     "jax": "jax",
     "autograd": "autograd",
     "mygrad": "mygrad",

@@ -29,7 +29,11 @@ def missing(name: str) -> str:
     """Why this contender cannot run here; empty if it can."""
     if name in PEERS:
         package = PEERS[name]
-        return "" if find_spec(package) else f"{package} is not installed. pip install 'minigrad-engine[bench]'"
+        if not find_spec(package):
+            return f"{package} is not installed. pip install 'minigrad-engine[bench]'"
+        if name == "torch-cuda" and not import_module("torch").cuda.is_available():
+            return "torch sees no GPU. It needs a build for CUDA, and a driver"
+        return ""
     try:
         get_backend(name)
     except MinigradError as error:
@@ -40,26 +44,59 @@ def missing(name: str) -> str:
 def library(name: str) -> SimpleNamespace:
     """What code with PyTorch's names needs of a contender, minigrad or torch:
 
-    m, nn, F, optim: modules; tensor(array, grad): a leaf that owns its memory; numpy(t); wait(): until the device is
-    done; compiled: run the model through torch.compile.
+    m, nn, F, optim: modules; tensor(array, grad): a leaf that owns its memory; numpy(t); timed(call, n): the seconds of
+    n calls by the GPU's own clock, None on the host; compiled: run the model through torch.compile.
     """
+    timed: Callable | None = None
     if name in BACKENDS:
         m = import_module("minigrad")
         backend = get_backend(name)
         m.set_backend(backend)
         tensor: Callable = lambda a, grad=False: m.tensor(a, requires_grad=grad)
-        wait, numpy = backend.synchronize, lambda t: t.detach().numpy()
+        numpy = lambda t: t.detach().numpy()
+        timed = by_events(m.cuda.Event) if name == "cupy" else None
         functional, clip = import_module("minigrad.nn.functional"), import_module("minigrad.nn.utils")
     else:
         m = import_module("torch")
         m.set_num_threads(get_num_threads())
         tensor = lambda a, grad=False: m.tensor(np.asarray(a)).requires_grad_(grad)
-        wait, numpy = lambda: None, lambda t: t.detach().numpy()
+        numpy = lambda t: t.detach().cpu().numpy()
+        if name == "torch-cuda":
+            m.set_default_device("cuda")
+            timed = by_events(m.cuda.Event)
         functional, clip = m.nn.functional, m.nn.utils
     return SimpleNamespace(
         m=m, nn=m.nn, F=functional, optim=m.optim, clip_grad_norm_=clip.clip_grad_norm_,
-        tensor=tensor, numpy=numpy, wait=wait, compiled=name == "torch-compiled", name=name,
+        tensor=tensor, numpy=numpy, timed=timed, compiled=name == "torch-compiled", name=name,
     )  # fmt: skip
+
+
+def by_events(event: Any) -> Callable[[Callable[[], Any], int], float]:
+    """What times calls by two marks in the device's stream: from the first kernel to the last, all handed out between.
+    event: the class Event of minigrad.cuda or torch.cuda."""
+
+    def timed(call: Callable[[], Any], n: int) -> float:
+        start, end = event(enable_timing=True), event(enable_timing=True)
+        start.record()
+        for _ in range(n):
+            call()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1e3
+
+    return timed
+
+
+def gpu() -> str:
+    """Name, memory and CUDA versions of the GPU; empty without one."""
+    from ..backend.driver import version_of
+    from ..cuda import get_device_properties, is_available
+
+    if not is_available():
+        return ""
+    about, runtime = get_device_properties(), get_backend("cupy").xp.cuda.runtime
+    made, known = version_of(runtime.runtimeGetVersion()), version_of(runtime.driverGetVersion())
+    return f"{about.name}, {about.total_memory / 2**30:.0f} GiB, CUDA {made}, driver for CUDA {known}"
 
 
 def versions() -> dict[str, str]:
@@ -67,7 +104,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found: dict[str, Any] = {}
-    for package in ("numpy", "numba", "torch", "jax", "autograd", "mygrad"):
+    for package in ("numpy", "numba", "torch", "jax", "autograd", "mygrad", "cupy", "cupy-cuda12x", "cupy-cuda13x"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -16,7 +16,7 @@ import numpy as np
 from ..backend.numpy import NumpyBackend
 from ..mode import use_backend
 from ..primitive import Primitive
-from . import measure
+from . import contenders, measure
 from .worker import Work
 
 COPIES = {f"copy {1 << p} KiB": 1 << p + 10 for p in (8, 12, 14, 16)}  # bytes, from the caches to memory
@@ -25,6 +25,8 @@ ONE, ALL = "multiply-add, 1 thread", "multiply-add, all threads"
 
 def build(contender: str, row: str) -> Work:
     """What measures one rate; an amount for a number."""
+    if contender == "cupy":
+        return on_gpu(row)
     from ..kernels.cpu.threads import run
     from ..threads import get_num_threads
     from . import peaks
@@ -43,13 +45,28 @@ def build(contender: str, row: str) -> Work:
     return Work(lambda: run(tile, a, b, c, (repeats,), alone=row == ONE), lambda _: [flops])
 
 
-def rates(rounds: int = 5, seconds: float = 0.05) -> dict[str, float]:
-    """Flops and bytes per second, each of the fastest of the rounds."""
-    worker = measure.Worker("floors", "numba")
+PRODUCT = 4096  # rows and columns of the product that says a GPU's rate
+
+
+def on_gpu(row: str) -> Work:
+    """The rates of a GPU: of its copies, and of the vendor's product of two matrices of float32."""
+    c = contenders.library("cupy")
+    xp = c.m.get_backend("cupy").xp
+    if row in COPIES:
+        a = xp.ones(COPIES[row] // 4, "float32")
+        b = xp.empty_like(a)
+        return Work(lambda: xp.copyto(b, a), lambda _: [2.0 * a.nbytes], timed=c.timed)
+    a = xp.ones((PRODUCT, PRODUCT), "float32")
+    return Work(lambda: xp.matmul(a, a), lambda _: [2.0 * PRODUCT**3], timed=c.timed)
+
+
+def rates(rounds: int = 5, seconds: float = 0.05, contender: str = "numba") -> dict[str, float]:
+    """Flops and bytes per second, each of the fastest of the rounds; of the CPU, or of the GPU for "cupy"."""
+    worker = measure.Worker("floors", contender)
     try:
         found = {}
         for row in (ONE, ALL, *COPIES):
-            seen = measure.measure({"numba": worker}, row, rounds=rounds, seconds=seconds, tolerance=0)["numba"]
+            seen = measure.measure({contender: worker}, row, rounds=rounds, seconds=seconds, tolerance=0)[contender]
             if "error" in seen:
                 raise measure.WorkerError(f"{row}: {seen['error']}")
             found[row] = seen["numbers"][0] / min(seen["times"])

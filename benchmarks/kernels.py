@@ -264,13 +264,7 @@ def build(contender: str, name: str, *, small: bool = False) -> Work:
     c = contenders.library(contender)
     case, grad = BY_NAME[name]
     f, outputs = case.make(c, np.random.default_rng(0), grad, small)
-
-    def call() -> Any:
-        y = f()
-        c.wait()
-        return y
-
-    return Work(f if contender != "cupy" else call, lambda y: digest(c, outputs(y)))
+    return Work(f, lambda y: digest(c, outputs(y)), timed=c.timed)
 
 
 def cost(name: str) -> tuple[float, float]:
@@ -292,7 +286,7 @@ SUITE = Suite(
     name="kernels",
     about="single operations",
     rows=list(BY_NAME),
-    peers=("torch",),
+    peers=("torch", "torch-cuda"),
     costs=True,
     rounds=9,
     seconds=0.05,

@@ -173,5 +173,6 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": contenders.versions(),
+        **({"gpu": gpu} if (gpu := contenders.gpu()) else {}),
         "date": datetime.date.today().isoformat(),
     }

@@ -89,17 +89,12 @@ def build(contender: str, name: str) -> Work:
     if contender == "torch" and not comparable(f, given, p, what):
         raise Absent
 
-    def call() -> Any:
-        y = f(*given, **params)
-        c.wait()
-        return y
-
     def mean(y: Any) -> list[float]:
         parts = y if isinstance(y, (tuple, list)) else (y,)
         values = [np.asarray(c.numpy(t)) for t in parts]
         return [float(np.abs(v).mean(dtype=np.float64)) if v.size else 0.0 for v in values]
 
-    return Work((lambda: f(*given, **params)) if contender != "cupy" else call, mean)
+    return Work(lambda: f(*given, **params), mean, timed=c.timed)
 
 
 def crossover(results: Sequence[dict]) -> dict[str, int | None]:

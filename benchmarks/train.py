@@ -157,7 +157,8 @@ def build(contender: str, name: str) -> Work:
     if contender == "numba":
         import numba  # noqa: F401  what importing takes is no part of a step's memory
     step = steps_of(contender, BY_NAME[name])
-    return Work(step, lambda first: [first, *(step() for _ in range(STEPS - 1))])
+    timed = contenders.library(contender).timed if contender in ("cupy", "torch-cuda") else None
+    return Work(step, lambda first: [first, *(step() for _ in range(STEPS - 1))], timed=timed)
 
 
 def cost(name: str) -> tuple[float, float]:

@@ -70,6 +70,7 @@ def parser() -> Parser:
 
     ops = commands.add_parser("ops", help="the operations: formula, gradients, kernels", description=show_ops.__doc__)
     ops.add_argument("name", nargs="?", metavar="NAME", help="one operation in full (default: a line for each)")
+    ops.add_argument("--html", metavar="FILE", type=Path, help="write the reference of all operations there, as a page")
     ops.set_defaults(run=show_ops)
 
     bench = commands.add_parser(
@@ -199,9 +200,16 @@ def warm_up(options: argparse.Namespace) -> None:
 
 
 def show_ops(options: argparse.Namespace) -> None:
-    """List the operations, or describe one: formula, signature, gradient rules, domain, backends with kernels."""
+    """List the operations, or describe one: formula, signature, shapes, gradient rules, domain, backends with kernels,
+    source. With --html all of them, as one page."""
     from .cli.ops import detail, table
 
+    if options.html is not None:
+        from .cli.ops_page import page
+        from .io import atomic_write
+
+        print(atomic_write(options.html, page().encode()))
+        return
     print("\n".join(table() if options.name is None else detail(options.name)))
 
 

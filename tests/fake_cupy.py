@@ -22,7 +22,6 @@ import numpy as np
 from minigrad import PRIMITIVES
 from minigrad.backend import base, devices
 from minigrad.cuda import memory
-from minigrad.optim import optimizer
 
 state = SimpleNamespace()  # of the module in place
 
@@ -482,14 +481,16 @@ def in_place(**options: Any) -> Any:
     importlib.import_module("minigrad.kernels.cuda")  # registers its table, which is then put aside
     before, sys.modules["cupy"] = sys.modules.get("cupy"), module()
     import_module("minigrad.kernels.cuda")  # now, or the backend would register them
-    folder = optimizer.KERNELS.pop("cupy", None)
+    launchers = ("minigrad.optim.optimizer", "minigrad.nn.utils.clip_grad")
+    tables = [importlib.import_module(name).KERNELS for name in launchers]
+    folders = [table.pop("cupy", None) for table in tables]
     kernels = {p: p.kernels.pop("cupy") for p in PRIMITIVES.values() if "cupy" in p.kernels}  # there is no compiler
     try:
         yield sys.modules["cupy"]
     finally:
         forget()
-        if folder is not None:
-            optimizer.KERNELS["cupy"] = folder
+        for table, folder in zip(tables, folders):
+            table |= {"cupy": folder} if folder else {}
         for p, found in kernels.items():
             p.kernels["cupy"] = found
         if before is None:

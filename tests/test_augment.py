@@ -64,6 +64,19 @@ def test_affine_does_not_depend_on_how_many_go_at_a_time(monkeypatch):
     assert (change(IMAGES, mg.Generator(0)) == whole).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("change", [CHANGES[3], CHANGES[4], data.RandomAffine(shift=30), CHANGES[6]])
+def test_the_kernel_makes_the_same_images(change, dtype):
+    images = np.random.default_rng(2).random((60, 3, 13, 11)).astype(dtype)
+    with mg.use_backend("numpy"):
+        expected = change(images, mg.Generator(0))
+    got = change(images, mg.Generator(0))
+    assert got.dtype == dtype and images.size > data.augment.COMPILED_FROM
+    np.testing.assert_allclose(got, expected, atol=2e-5 if dtype == np.float32 else 1e-12)
+    behind = np.moveaxis(np.moveaxis(images, 1, -1).copy(), -1, 1)  # channels last in memory
+    np.testing.assert_array_equal(change(behind, mg.Generator(0)), got)
+
+
 def test_normalize():
     got = data.Normalize([0.1, 0.2, 0.3], [1.0, 2.0, 4.0])(IMAGES)
     for c, (mean, std) in enumerate([(0.1, 1), (0.2, 2), (0.3, 4)]):

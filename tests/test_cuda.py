@@ -10,6 +10,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import cuda, nn, optim
+from minigrad.__main__ import main
+from minigrad.cli import info
 from minigrad.errors import ArgumentError, BackendError, DTypeError, IndexRangeError, OutOfMemoryError, ShapeError
 from minigrad.nn import functional as F
 
@@ -312,3 +314,41 @@ def test_another_thread_has_its_own_device(cupy):
         thread.start()
         thread.join()
     assert seen == [0]
+
+
+# ---- the command -------------------------------------------------------------------------------------------------
+def test_info_shows_the_devices(cupy, capsys):
+    cuda.mem_get_info()
+    fake_cupy.state.pools[1] = pool = fake_cupy.MemoryPool()
+    pool.held = int(0.95 * 2**30)
+    assert main(["info"]) == 0
+    said = capsys.readouterr().out
+    assert "CuPy is made for 12.2, the driver knows 12.4" in said
+    assert "gpu 0          Fake H100, compute capability 9.0, 0.1 of 1.0 GiB free, bfloat16 and float16" in said
+    assert "little memory is free" in said and "backend cupy   found" in said
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"fails": 35, "driver": 0}, "cannot be used: there is no NVIDIA driver"),
+        ({"fails": 35, "driver": 11080}, "cannot be used: the driver knows CUDA 11.8, and this CuPy"),
+    ],
+)
+def test_info_says_what_is_missing(options, said, capsys):
+    with fake_cupy.in_place(**options):
+        assert main(["info"]) == 0
+    assert said in capsys.readouterr().out
+
+
+def test_the_driver_is_found(monkeypatch, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 550.54.15\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(info.Path, "read_text", lambda self: (_ for _ in ()).throw(OSError))
+    assert info._driver() == "550.54.15"
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert "nvidia-smi fails" in info._driver()
+    program.unlink()
+    assert info._driver() == "none found"

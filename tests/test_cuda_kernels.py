@@ -388,7 +388,7 @@ def domain_values(p, shape, rng, dtype):
     names = p.inputs
     values = [rng.uniform(-2, 2, shape) for _ in names]
     if p.domain:
-        from minigrad.testing import _inside
+        from minigrad.testing.samples import _inside
 
         values = _inside(p, (shape,) * len(names), rng)
     return [np.asarray(v).astype(dtype) for v in values]

@@ -15,6 +15,7 @@ from minigrad.kernels.cuda import launch
 
 import minigrad as mg
 from minigrad import nn, optim
+from minigrad.nn.utils import clip_grad
 from minigrad.optim import optimizer
 from minigrad.primitive import PRIMITIVES
 
@@ -31,7 +32,8 @@ def device():
     with fake_cupy.in_place(devices=1) as cupy:
         for p, found in kernels.items():
             p.kernels["cupy"] = found
-        optimizer.KERNELS["cupy"] = "cuda"
+        for table in (optimizer.KERNELS, clip_grad.KERNELS):
+            table["cupy"] = "cuda"
         emulator = Emulator(3, cupy, fake_cupy.ndarray)
         before = launch.use(emulator)
         try:

@@ -25,6 +25,7 @@ DEVICE Total merged(Total a, Total b) {
     return t;
 }
 
+// Once in a kernel: nothing waits for the readers of `buffer`.
 DEVICE Total row_total(Total t, A *buffer) {
 #pragma unroll
     for (int d = WARP / 2; d; d /= 2) {
@@ -32,7 +33,6 @@ DEVICE Total row_total(Total t, A *buffer) {
         t = threadIdx.x & d ? merged(other, t) : merged(t, other);  // one order in both lanes: the same bits
     }
     if (blockDim.x == WARP) return t;
-    __syncthreads();
     if (threadIdx.x % WARP == 0) buffer[threadIdx.x / WARP] = t.top, buffer[WARP + threadIdx.x / WARP] = t.sum;
     __syncthreads();
     t = {buffer[0], buffer[WARP]};

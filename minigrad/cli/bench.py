@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from fnmatch import fnmatchcase
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -32,6 +33,9 @@ def chosen_contenders(suite: Suite, options: argparse.Namespace) -> tuple[list[s
     """Those that run, backends first, and why others do not. Naming one that cannot run is an error."""
     backends = options.backend or [b for b in BACKENDS if b != "cupy" or not contenders.missing("cupy")]
     asked = suite.peers if options.peers is None else tuple(p for p in options.peers if p in suite.peers)
+    if options.peers is None:  # beside like: torch on the GPU where cupy runs, all others where the CPU does
+        on_cpu, on_gpu = {*backends} != {"cupy"}, "cupy" in backends
+        asked = tuple(p for p in asked if (on_gpu if p == "torch-cuda" else on_cpu))
     left_out = {}
     for name in (*backends, *asked):
         if why := contenders.missing(name):
@@ -61,7 +65,9 @@ def bench(options: argparse.Namespace) -> int:
         require("matplotlib", extra="bench", use="minigrad bench --png")
     results: dict[str, Any] = {"machine": measure.machine(), "suites": []}
     try:
-        results["rates"] = floors.rates() if any(suite.costs for suite in suites) else None
+        first = plans[0][0][:1] == ["cupy"]  # floors belong to the first contender
+        rates = partial(floors.rates, contender="cupy") if first else floors.rates
+        results["rates"] = rates() if any(suite.costs for suite in suites) else None
         for suite, (names, left_out) in zip(suites, plans, strict=True):
             results["suites"].append(measured(suite, rows[suite.name], names, left_out, options, results["rates"]))
     finally:  # what Ctrl-C leaves unfinished is saved as far as it went

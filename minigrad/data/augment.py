@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from ..backend.base import load_kernel
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..mode import MODE
 from ..random import Generator
 
 Change = Callable[[np.ndarray, Generator], np.ndarray]
@@ -133,7 +136,7 @@ class RandomResizedCrop:
             for n, m in ((h, height), (w, width))
         )
         rows, columns = (_spread(*line) for line in zip((top, left), (height, width), self.size))
-        return interpolate(images, rows[:, :, None], columns[:, None])
+        return _warped(images, rows, np.zeros_like(rows), np.zeros_like(columns), columns)
 
 
 def _spread(first: np.ndarray, length: np.ndarray, n: int) -> np.ndarray:
@@ -166,15 +169,8 @@ class RandomAffine:
         y = np.arange(h) - (h - 1) / 2 - row * self.shift  # (B, H)
         x = np.arange(w) - (w - 1) / 2 - column * self.shift  # (B, W)
         cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
-        dtype = _coordinates(images)
-        rows_y = ((sin * shear + cos) * y + (h - 1) / 2).astype(dtype)[:, :, None]  # (B, H, 1)
-        columns_y = ((cos * shear - sin) * y + (w - 1) / 2).astype(dtype)[:, :, None]
-        rows_x, columns_x = (sin * x).astype(dtype)[:, None], (cos * x).astype(dtype)[:, None]  # (B, 1, W)
-        result = np.empty_like(images)
-        few = max(1, CACHED // (h * w))
-        for part in (slice(i, i + few) for i in range(0, b, few)):
-            result[part] = interpolate(images[part], rows_y[part] + rows_x[part], columns_y[part] + columns_x[part])
-        return result
+        rows_y, columns_y = (sin * shear + cos) * y + (h - 1) / 2, (cos * shear - sin) * y + (w - 1) / 2  # (B, H)
+        return _warped(images, rows_y, columns_y, sin * x, cos * x)
 
 
 class RandomRotation(RandomAffine):
@@ -185,6 +181,27 @@ class RandomRotation(RandomAffine):
 
 
 CACHED = 4_096  # pixels at a time whose places, weights and neighbours stay in a core's cache
+COMPILED_FROM = 16_384  # elements of a batch; fewer never wait for a compiler
+
+
+def _warped(images: np.ndarray, rows_y: Any, columns_y: Any, rows_x: Any, columns_x: Any) -> np.ndarray:
+    """The images at rows rows_y + rows_x and columns columns_y + columns_x, bilinearly; 0 outside.
+
+    images: (B, C, H, W); rows_y, columns_y: (B, H'); rows_x, columns_x: (B, W').
+    """
+    dtype = _coordinates(images)
+    lines = [line.astype(dtype) for line in (rows_y, columns_y, rows_x, columns_x)]
+    if images.dtype == dtype and images.size >= COMPILED_FROM and MODE.get().host.name == "numba":
+        kernel = load_kernel(lambda: import_module("minigrad.kernels.cpu.warp").warp)
+        if kernel is not None:
+            return kernel(images, *lines)
+    (y, v), (x, u) = (line[:, :, None] for line in lines[:2]), (line[:, None] for line in lines[2:])
+    b, c = images.shape[:2]
+    result = np.empty((b, c, y.shape[1], x.shape[2]), images.dtype)
+    few = max(1, CACHED // max(1, y.shape[1] * x.shape[2]))
+    for part in (slice(i, i + few) for i in range(0, b, few)):
+        result[part] = interpolate(images[part], y[part] + x[part], v[part] + u[part])
+    return result
 
 
 def interpolate(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

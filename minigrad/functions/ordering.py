@@ -99,7 +99,7 @@ def mode(x: Tensor, axis: int = -1, keepdims: bool = False) -> Ranked:
     y = moveaxis(F.take_along_axis(x, order, axis=axis), axis, -1)  # equal ones in runs
     i = wrap(x.backend.asarray(np.arange(y.shape[-1])))
     new = F.concat(F.ones_like(y[..., :1]) != 0, y[..., 1:] != y[..., :-1], axis=-1)
-    start = F.argcummax(F.where(new, i, 0), axis=-1)  # of the run of each element
+    start = F.argcummax(F.where(new, i + 1, 0), axis=-1)  # of the run of each element
     last = F.argmax(i - start, axis=-1, keepdims=True)  # the end of the first run that is longest
     return _at(x, F.take_along_axis(order, moveaxis(last, -1, axis), axis=axis), axis, keepdims)
 

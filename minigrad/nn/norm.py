@@ -73,7 +73,7 @@ class _RunningNorm(Module):
             return 0.0
         with self.num_batches_tracked.backend.active():
             self.num_batches_tracked.array[...] += 1
-        return 1.0 / float(self.num_batches_tracked.array) if self.momentum is None else self.momentum
+        return 1.0 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
 
     def extra_repr(self) -> str:
         return (

@@ -39,14 +39,14 @@ def bessel_j(xp, x, order, second=False):
     a, b, c, d = near_zero(-0.25 * small * small)
     near = 0.5 * small * c if order else a
     if second:
-        positive = xp.where(small > 0, small, 1)
+        positive = xp.where(small <= 0, 1, small)
         log = xp.log(0.5 * positive)
         y = 2 / pi * ((log + EULER) * a - b)
         if order:
             y = (2 * log * near - 2 / positive - 0.5 * small * d) / pi
-        near = xp.where(small > 0, y, -inf)
-        return xp.where(x < 0, nan, xp.where(z < 4, near, far))
-    y = xp.where(z < 4, near, far)
+        near = xp.where(small <= 0, -inf, y)
+        return xp.where(x < 0, nan, xp.where(z >= 4, far, near))
+    y = xp.where(z >= 4, far, near)  # NaN stays
     return xp.where(x < 0, -y, y) if order else y
 
 
@@ -74,7 +74,7 @@ def airy(xp, x, prime=False):
         f, g = f + (3 * k * u if prime else u), g + (3 * k + 1 if prime else 1) * v
     f, g = (f / xp.where(xp.equal(t, 0), 1, t), g) if prime else (f, t * g)
     near = 0.3550280538878172 * f - 0.2588194037928068 * g
-    finite = xp.where(xp.isinf(x), 4, xp.abs(x))
+    finite = xp.where(xp.isfinite(x), xp.abs(x), 4)
 
     def continued(w, z):
         """At w, far from 0; z = 2/3 w**(3/2)."""

@@ -341,7 +341,7 @@ def bessel(xp, x, order):
 def unscaled(xp, x, order):
     z = xp.abs(x)
     y = bessel(xp, x, order) * xp.exp(xp.where(xp.isinf(z), 0, z))
-    return xp.where(xp.isinf(z), xp.sign(x) * inf if order else inf, y)
+    return xp.where(xp.isinf(z), xp.copysign(inf, x) if order else inf, y)
 
 
 def over(F, a, x):

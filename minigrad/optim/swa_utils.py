@@ -172,6 +172,7 @@ class SWALR(LRScheduler):
     >>> optimizer = optim.SGD([w], lr=1.0)
     >>> scheduler = optim.swa_utils.SWALR(optimizer, swa_lr=0.2, anneal_epochs=2, anneal_strategy="linear")
     >>> for _ in range(3):
+    ...     optimizer.zero_grad()
     ...     w.sum().backward()
     ...     optimizer.step()
     ...     scheduler.step()

@@ -1,8 +1,9 @@
-// A GPU for tests: enough of CUDA C++ that the .cu files compile as C++ and run on the CPU, block after block. The threads
-// of a block are fibers: each runs alone until it reaches __syncthreads or a warp's exchange, then another is taken, in
-// the order that a seed chooses, and so are the blocks. What two threads do to the same place between two barriers then
-// comes out differently for different seeds. Refused, with a message: a barrier or an exchange that not all threads
-// reach, blocks that are no whole warps, and any access outside the guarded memory of `emulator_allocate`.
+// A GPU for tests: enough of CUDA C++ that the .cu files compile as C++ and run on the CPU, block after block. The
+// threads of a block are fibers: each runs alone until it reaches __syncthreads or a warp's exchange, then another is
+// taken, in the order that a seed chooses, and so are the blocks; with odd seeds a warp runs as far ahead of the others as
+// barriers let it. What two threads do to the same place between two barriers then comes out differently for different
+// seeds. Refused, with a message: a barrier or an exchange that not all threads reach, blocks that are no whole warps,
+// and any access outside the guarded memory of `emulator_allocate`.
 #pragma once
 #include <csetjmp>
 #include <csignal>
@@ -103,6 +104,30 @@ static void body() {
     pause_fiber(GONE);
 }
 
+static void step(Fiber &f) {  // until it waits or has returned
+    current = &f;
+    if (!_setjmp(scheduler)) {
+        if (f.begun) _longjmp(f.place, 1);
+        f.begun = true;
+        getcontext(&f.start);
+        f.start.uc_stack.ss_sp = stacks + size_t(f.number) * STACK;
+        f.start.uc_stack.ss_size = STACK;
+        f.start.uc_link = nullptr;
+        makecontext(&f.start, body, 0);
+        setcontext(&f.start);
+    }
+    Fiber &g = *current;
+    if (g.state == GONE) --live;
+    if (g.state == AT_BLOCK && ++waiting == threads) {
+        waiting = 0;
+        for (int t = 0; t < threads; ++t) fibers[t].state = READY;
+    }
+    if (g.state == AT_WARP && ++warp_waiting[g.number / 32] == 32) {
+        warp_waiting[g.number / 32] = 0;
+        for (int t = g.number / 32 * 32, end = t + 32; t < end; ++t) fibers[t].state = READY;
+    }
+}
+
 static void run_block(uint64_t seed) {
     static int at[MOST];
     live = threads, waiting = 0;
@@ -116,29 +141,15 @@ static void run_block(uint64_t seed) {
         order(at, threads, seed);
         bool moved = false;
         for (int k = 0; k < threads; ++k) {
-            Fiber &f = fibers[at[k]];
-            if (f.state != READY) continue;
-            moved = true;
-            current = &f;
-            if (!_setjmp(scheduler)) {
-                if (f.begun) _longjmp(f.place, 1);
-                f.begun = true;
-                getcontext(&f.start);
-                f.start.uc_stack.ss_sp = stacks + size_t(f.number) * STACK;
-                f.start.uc_stack.ss_size = STACK;
-                f.start.uc_link = nullptr;
-                makecontext(&f.start, body, 0);
-                setcontext(&f.start);
-            }
-            Fiber &g = *current;
-            if (g.state == GONE) --live;
-            if (g.state == AT_BLOCK && ++waiting == threads) {
-                waiting = 0;
-                for (int t = 0; t < threads; ++t) fibers[t].state = READY;
-            }
-            if (g.state == AT_WARP && ++warp_waiting[g.number / 32] == 32) {
-                warp_waiting[g.number / 32] = 0;
-                for (int t = g.number / 32 * 32, end = t + 32; t < end; ++t) fibers[t].state = READY;
+            int first = at[k] / 32 * 32;
+            bool more = true;
+            while (more) {  // odd seeds: a warp goes on until it waits for the others
+                more = false;
+                for (int l = 0; l < 32; ++l) {
+                    int t = seed & 1 ? first + (at[k] + l) % 32 : at[k];
+                    if (fibers[t].state == READY) moved = true, more = seed & 1, step(fibers[t]);
+                    if (!(seed & 1)) break;
+                }
             }
         }
         if (!moved) fail(waiting ? "__syncthreads is not reached by all threads" : "an exchange is not reached by its warp");

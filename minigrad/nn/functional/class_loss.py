@@ -40,7 +40,7 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"{who}: label_smoothing must be from 0 to 1: got {label_smoothing}.")
     axis = 1 if input.ndim > 1 else 0
-    _refuse_probabilities(who, input, "softmax", "sigmoid")
+    _refuse_probabilities(who, input, "softmax")
     k = input.shape[axis]
     if weight is not None and weight.shape != (k,):
         raise ShapeError(f"{who}: weight must have one factor per class: got {weight.shape} for {k} classes.")
@@ -62,11 +62,11 @@ def cross_entropy(
     return loss * (1 - label_smoothing) + smooth * (label_smoothing / k)
 
 
-def _refuse_probabilities(who: str, input: Tensor, *names: str) -> None:
-    """Warn where a loss that takes scores is given what softmax or sigmoid made of them."""
-    if input.node is not None and (name := computed_by(input, *names)):
+def _refuse_probabilities(who: str, input: Tensor, own: str) -> None:
+    """Warn where a loss that takes scores, and applies `own` to them, is given what softmax or sigmoid made of them."""
+    if input.node is not None and (name := computed_by(input, "softmax", "sigmoid")):
         warn_once(
-            f"{who}: input must be scores (logits), which it passes through {name} itself: got the output of {name}. "
+            f"{who}: input must be scores (logits), to which it applies {own} itself: got the output of {name}. "
             f"Leave {name} out of the model, or apply it to predictions only."
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ...tensor import F, Tensor, wrap
-from .checks import bounds, check_range
+from .checks import check_range, look
 from .norm import vector_norm
 from .reduction import as_tensor, check_reduction, chosen, pair, reduced
 
@@ -28,9 +28,12 @@ def squared_hinge_loss(input: Tensor, target: Tensor, reduction: str = "mean") -
 def _signed(input: Any, target: Any, who: str) -> tuple[Tensor, Tensor]:
     """input and target as tensors of one shape. A target of 0 would be a constant loss: an error."""
     input, target = pair(input, target, who)
-    t = target.array
-    if not bool(((t == 1) | (t == -1)).all()):
-        raise ArgumentError(f"{who}: targets must be -1 or 1. For labels 0 and 1 use 2 * target - 1.")
+
+    def check(low: Any, high: Any) -> None:
+        if not low == high == 1:
+            raise ArgumentError(f"{who}: targets must be -1 or 1. For labels 0 and 1 use 2 * target - 1.")
+
+    look(F.square(target.detach()), check)
     return input, target
 
 
@@ -143,11 +146,15 @@ def multilabel_margin_loss(
     k = input.shape[-1]
     if target.dtype.kind not in "iu":
         raise DTypeError(f"{who}: labels must be integers: got {target.dtype}. Use .astype('int64').")
-    low, high = bounds(target)
-    if low < -1 or high >= k:
-        raise IndexRangeError(
-            f"{who}: labels must be from 0 to K - 1 = {k - 1}, and -1 behind the last: got {low if low < -1 else high}."
-        )
+
+    def check(low: int, high: int) -> None:
+        if low < -1 or high >= k:
+            wrong = low if low < -1 else high
+            raise IndexRangeError(
+                f"{who}: labels must be from 0 to K - 1 = {k - 1}, and -1 behind the last: got {wrong}."
+            )
+
+    look(target, check)
     listed = F.equal(F.cumsum(F.less(target, 0).astype("int64"), axis=-1), 0)  # (B, K): before the first -1
     places = F.where(listed, target, 0)
     owned = F.greater(

@@ -20,6 +20,7 @@ class StepLR(LRScheduler):
     >>> optimizer = optim.SGD([w], lr=1.0)
     >>> scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
     >>> for _ in range(4):
+    ...     optimizer.zero_grad()
     ...     w.sum().backward()
     ...     optimizer.step()
     ...     scheduler.step()
