@@ -181,6 +181,7 @@ from .functions import logcumsumexp as logcumsumexp
 from .functions import masked_fill as masked_fill
 from .functions import masked_scatter as masked_scatter
 from .functions import masked_select as masked_select
+from .functions import matvec as matvec
 from .functions import median as median
 from .functions import mm as mm
 from .functions import mode as mode
@@ -221,6 +222,7 @@ from .functions import permute_copy as permute_copy
 from .functions import piecewise as piecewise
 from .functions import polar as polar
 from .functions import polygamma as polygamma
+from .functions import polyval as polyval
 from .functions import ptp as ptp
 from .functions import put as put
 from .functions import put_along_axis as put_along_axis
@@ -292,10 +294,12 @@ from .functions import unsafe_split as unsafe_split
 from .functions import unsqueeze as unsqueeze
 from .functions import unsqueeze_copy as unsqueeze_copy
 from .functions import unstack as unstack
+from .functions import unwrap as unwrap
 from .functions import vander as vander
 from .functions import var_mean as var_mean
 from .functions import vdot as vdot
 from .functions import vecdot as vecdot
+from .functions import vecmat as vecmat
 from .functions import view_as as view_as
 from .functions import view_as_complex as view_as_complex
 from .functions import view_as_real as view_as_real
@@ -312,6 +316,7 @@ from .mode import set_default_dtype as set_default_dtype
 from .mode import set_grad_enabled as set_grad_enabled
 from .mode import use_backend as use_backend
 from .primitive import PRIMITIVES as PRIMITIVES
+from .primitive import REDECLARED as _REDECLARED
 from .primitive import elementwise as elementwise
 from .primitive import fused as fused
 from .primitive import kernel as kernel
@@ -350,8 +355,11 @@ inf, nan, pi, e, newaxis = float("inf"), float("nan"), _np.pi, _np.e, None
 
 _PARTS = (
     "amp", "cuda", "data", "fft", "func", "io", "linalg", "nn", "onnx", "optim", "quantization", "special",
-    "train", "viz",
+    "testing", "train", "viz",
 )  # fmt: skip
+
+
+_REDECLARED.append(lambda name: globals().pop(name, None))
 
 
 def __getattr__(name: str):

@@ -30,7 +30,7 @@ from .functions.products import tensordot as tensordot
 from .functions.products import vecdot as vecdot
 from .functions.spelling import named, spelled
 from .mode import MODE
-from .primitive import axes_of
+from .primitive import axes_of, kind_of
 from .tensor import F, Tensor, wrap
 
 inf = math.inf
@@ -121,7 +121,7 @@ def _array(x: Any) -> Tensor:
 
 def _float(x: Any) -> Tensor:
     x = _array(x)
-    return x if x.dtype.kind in "fc" else x.astype(MODE.get().default_dtype)
+    return x if kind_of(x.dtype) in "fc" else x.astype(MODE.get().default_dtype)
 
 
 def _matrix(op: str, x: Any, *, square: bool = False) -> Tensor:
@@ -458,13 +458,15 @@ def lu_solve(LU: Any, pivots: Any, B: Any, /, *, left: bool = True, adjoint: boo
 
 def _order(pivots: Tensor) -> Tensor:
     """(..., N): the rows as they come after all the exchanges."""
-    host = pivots.numpy() - 1
-    flat = host.reshape(math.prod(host.shape[:-1]), host.shape[-1])
-    order = np.tile(np.arange(host.shape[-1]), (len(flat), 1))
-    each = np.arange(len(flat))
-    for i, p in enumerate(flat.T):
-        order[each, i], order[each, p] = order[each, p], order[each, i].copy()
-    return wrap(pivots.backend.asarray(order.reshape(host.shape)))
+    n = pivots.shape[-1]
+    place = wrap(pivots.backend.asarray(np.arange(n)))
+    order = F.broadcast_to(place, pivots.shape)
+    for i in range(n):
+        p = (pivots[..., i : i + 1] - 1).astype("int64")  # (..., 1)
+        other = F.take_along_axis(order, p, axis=-1)
+        moved = F.where(F.equal(place, p), order[..., i : i + 1], order)
+        order = F.where(F.equal(place, i), other, moved)
+    return order
 
 
 def _rows(x: Tensor, order: Tensor) -> Tensor:
@@ -490,7 +492,7 @@ def _reported(f: Any, x: Tensor, first_wrong: Any, check_errors: bool) -> tuple[
     for i in np.ndindex(*info.shape):
         info[i] = first_wrong(a[i])
     wrong = wrap(x.backend.asarray(info[..., None, None] > 0))
-    y = f(F.where(wrong, _eye(*x.shape[-2:], x), x))
+    y = f(F.where(wrong, _eye(x.shape[-1], x.shape[-1], x), x))
     mended = lambda part: F.where(wrong if part.ndim == wrong.ndim else wrong[..., 0], part * math.nan, part)
     return mended(y), wrap(x.backend.asarray(info))
 

@@ -111,6 +111,8 @@ def __array_ufunc__(self: Tensor, ufunc: Any, method: str, *inputs: Any, **keywo
     """A NumPy ufunc, or its reduce, accumulate, outer or at, with a tensor among its operands."""
     name = UFUNCS.get(ufunc.__name__, ufunc.__name__)
     f = ours(name)
+    if f is not None and ufunc.nout > 1 and method == "__call__" and "out" not in keywords:  # modf, frexp, divmod
+        return f(*inputs)
     if f is None or method == "reduceat" or ufunc.nout > 1:
         return on_values(getattr(ufunc, method), ufunc.__name__, inputs, keywords)
     if method == "at":
@@ -328,7 +330,14 @@ def copied(a: Any, order: str = "K", subok: bool = False) -> Tensor:
 
 SHAPES: dict[str, Callable] = {"result_type": promoted, "can_cast": castable}
 SHAPES |= {name: sharing(name) for name in ("shares_memory", "may_share_memory")}
-SHAPES |= {name: fixed(hollow, name) for name in ("shape", "ndim", "size", "iscomplexobj", "isrealobj")}
+SHAPES |= {
+    name: fixed(hollow, name)
+    for name in (
+        *("shape", "ndim", "size", "iscomplexobj", "isrealobj", "tril_indices_from", "triu_indices_from"),
+        *("diag_indices_from", "common_type", "min_scalar_type"),
+    )
+}
+SHAPES |= {name: fixed(unwrapped, name) for name in ("array2string", "array_repr", "array_str")}
 
 
 def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **keywords: Any) -> Any:
@@ -342,6 +351,66 @@ def _tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     src = tensor_of(src)
     into(dst, F.broadcast_to(src, dst.shape), "copyto", where)
+
+
+def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    """As NumPy's, in place."""
+    into(a, functions.put(a, ind, functions.resize(v, (np.size(unwrapped(ind)),))), "put")
+
+
+def _putmask(a: Any, mask: Any, values: Any) -> None:
+    """As NumPy's, in place: values[i] at place i of the flat array, counted round, where the mask is True."""
+    into(a, F.where(tensor_of(mask), functions.resize(tensor_of(values), a.shape).astype(a.dtype), a), "putmask")
+
+
+def _place(arr: Any, mask: Any, vals: Any) -> None:
+    """As NumPy's, in place: the values one after the other where the mask is True, counted round."""
+    places = np.flatnonzero(unwrapped(mask))
+    into(arr, functions.put(arr, places, functions.resize(tensor_of(vals), (places.size,)).astype(arr.dtype)), "place")
+
+
+def _linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+) -> Any:
+    start, stop = tensor_of(start) * 1.0, tensor_of(stop) * 1.0
+    span = stop - start
+    part = np.linspace(0, 1, num, endpoint).reshape((num,) + (1,) * span.ndim).astype(span.dtype)
+    y = functions.moveaxis(start + span * part, 0, axis)
+    y = y if dtype is None else y.astype(dtype)
+    return (y, span / max(num - bool(endpoint), 1)) if retstep else y
+
+
+def _logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+) -> Tensor:
+    y = F.power(base, _linspace(start, stop, num, endpoint, axis=axis))
+    return y if dtype is None else y.astype(dtype)
+
+
+def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Tensor:
+    start, stop = tensor_of(start) * 1.0, tensor_of(stop) * 1.0
+    y = start * F.power(stop / start, _linspace(0.0 * start, 0.0 * start + 1.0, num, endpoint, axis=axis))
+    return y if dtype is None else y.astype(dtype)
+
+
+def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Tensor, ...]:
+    xs = [functions.ravel(tensor_of(x)) for x in xi]
+    n, swap = len(xs), indexing == "xy" and len(xs) > 1
+    place = lambda i: (1 - i if i < 2 else i) if swap else i
+    xs = [F.reshape(x, tuple(-1 if place(i) == j else 1 for j in range(n))) for i, x in enumerate(xs)]
+    return tuple(xs if sparse else functions.broadcast_arrays(*xs))
+
+
+def _einsum_path(*operands: Any, **keywords: Any) -> Any:
+    return np.einsum_path(*map(hollow, operands), **keywords)
+
+
+def _real_if_close(a: Any, tol: float = 100) -> Tensor:
+    a = tensor_of(a)
+    if a.dtype.kind != "c":
+        return a
+    bound = tol * np.finfo(a.dtype).eps if tol > 1 else tol
+    return F.real(a) if np.all(np.abs(unwrapped(a).imag) < bound) else a
 
 
 def _put_along_axis(x: Any, indices: Any, values: Any, axis: Any) -> None:
@@ -375,6 +444,8 @@ SPECIAL: dict[str, Callable] = {
     "stack": joined(functions.stack), "unique": unique, "clip": clip, "round": rounded, "around": rounded,
     "broadcast_arrays": spread, "copy": copied, "einsum": _einsum, "tensordot": _tensordot, "copyto": _copyto,
     "put_along_axis": _put_along_axis, "fill_diagonal": _fill_diagonal, "broadcast_to": _broadcast_to,
+    "put": _put, "putmask": _putmask, "place": _place, "linspace": _linspace, "logspace": _logspace,
+    "geomspace": _geomspace, "meshgrid": _meshgrid, "einsum_path": _einsum_path, "real_if_close": _real_if_close,
     "argmax": _argmax("argmax"), "argmin": _argmax("argmin"), "take_along_axis": _take_along_axis,
 }  # fmt: skip
 SPECIAL |= {name: like(name) for name in ("zeros_like", "ones_like", "empty_like", "full_like")}

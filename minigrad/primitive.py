@@ -38,6 +38,7 @@ import numpy as np
 from .errors import AxisError, ShapeError
 
 PRIMITIVES: dict[str, Primitive] = {}
+REDECLARED: list[Callable[[str], Any]] = []  # called with a name whose primitive is replaced, to forget the former
 ALIASES: dict[str, str] = {}  # another name that users type -> the primitive's
 MANY = sys.maxsize  # outputs=MANY: as many as the keywords of the call say; rules may then read g and keywords only
 
@@ -121,6 +122,14 @@ class Plan:
         self.keeps_output, self.keeps_shapes = "y" in names, "shapes" in names
 
 
+def _declaring_module() -> str:
+    """Where the declaration that is running stands."""
+    frame: Any = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__"))
+
+
 class Primitive:
     """An operation: forward, shape rule, gradient rules, and what tests and kernels need. See the module docstring."""
 
@@ -177,8 +186,13 @@ class Primitive:
             raise ValueError(
                 f"primitive {self.name}: {sorted(taken)} mean something else in rules; call the input otherwise"
             )
+        self.declared_in = _declaring_module()
         if self.name in PRIMITIVES:
-            raise ValueError(f"primitive {self.name!r} is declared twice")
+            other = PRIMITIVES[self.name].declared_in
+            if other != self.declared_in or other.startswith("minigrad."):
+                raise ValueError(f"primitive {self.name!r} is declared twice, first in {other}: choose another name.")
+            for forget in REDECLARED:  # a cell of a notebook run again
+                forget(self.name)
         PRIMITIVES[self.name] = self
 
     def __repr__(self) -> str:

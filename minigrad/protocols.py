@@ -25,8 +25,9 @@ def attach(member: Callable) -> Callable:
 
 
 @attach
-def numpy(self: Tensor) -> ndarray:
-    """The values as a NumPy array (host tensors: sharing memory)."""
+def numpy(self: Tensor, *, force: bool = False) -> ndarray:
+    """The values as a NumPy array (host tensors: sharing memory), also of a tensor with a gradient, which gets none
+    from what is done to them. force: PyTorch's word for that."""
     return self.backend.to_host(self.array)
 
 

@@ -69,6 +69,13 @@ class Generator:
             levels[-1].drawing((), shared=True)  # raises where vmap wants none, or others for each sample
         return self._values(method, *args, **kwargs)
 
+    def factors(self, backend: Any, shape: tuple[int, ...], p: float, dtype: Any) -> Any:
+        """Dropout's 0 and 1 / (1 - p), drawn by a backend that can; None from others. As `numpy` would draw them."""
+        if not hasattr(backend, "factors") or 0 in shape:
+            return None
+        with self._lock:
+            return backend.factors(self._numpy, shape, p, dtype)
+
     def _values(self, method: str, *args: Any, **kwargs: Any) -> np.ndarray:
         with self._lock:
             return np.asarray(getattr(self._numpy, method)(*args, **kwargs))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cuda_emulator import COMPILER, emulated
 from minigrad.kernels import cuda
-from minigrad.kernels.cuda import elementwise, launch, optim, when
+from minigrad.kernels.cuda import attention, dropout, elementwise, launch, optim, when
 
 import minigrad as mg
 from minigrad.backend.numpy import NumpyBackend
@@ -275,6 +275,28 @@ def test_dropout_chooses_as_the_host(shape, rate):
     np.testing.assert_array_equal(got, REFERENCE.dropout_mask(seed, shape=shape, rate=rate))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("before", [[], ["f"], ["d", "f"], ["f"] * 3, ["d"] * 3, ["d"] * 4, ["d", "d", "d", "f"]])
+def test_dropout_draws_what_the_host_draws(before, dtype):
+    """From any state of the generator, and leaves it where the host's draw would; counters carry."""
+    for n, seed, count in (
+        ((7,), 3, 0),
+        ((3, 11), 5, 2**64 - 3),
+        ((1,), 1, 2**256 - 2),
+        ((2, 400), 9, 0),
+        ((6,), 2, 2**128 - 1),
+    ):
+        streams = [np.random.Generator(np.random.Philox(seed, counter=count)) for _ in range(2)]
+        for stream in streams:
+            for kind in before:
+                stream.random(dtype=np.float32 if kind == "f" else np.float64)
+        for _ in range(3):
+            host = np.where(streams[0].random(n, np.float32) >= 0.3, dtype(1 / 0.7), dtype(0))
+            with emulated(11):
+                np.testing.assert_array_equal(dropout.factors(streams[1], n, 0.3, np.dtype(dtype)), host)
+        assert streams[0].random() == streams[1].random()
+
+
 # ---- convolution -----------------------------------------------------------------------------------------------------
 def convolutions():
     for x, w, *rest in (
@@ -330,6 +352,16 @@ def test_attention(label, shapes, params, dtype, rng):
     backward = [dy, q, k, v, got[0], got[1], mask, seed]
     expected = REFERENCE.attention_backward(*map(wide, backward), **params)
     agree("attention_backward", run("attention_backward", backward, params, orders), expected, dtype, 64)
+
+
+@pytest.mark.parametrize("shared, tile", [(232448, 64), (20000, 32), (5000, 16)])
+def test_attention_on_gpus_with_less_shared_memory(shared, tile, rng):
+    q, k, v = (rng.standard_normal((40, 5)).astype(np.float32) for _ in range(3))
+    with emulated(11) as gpu:
+        gpu.shared = shared
+        y, _ = KERNELS.attention(gpu.asarray(q), gpu.asarray(k), gpu.asarray(v), causal=True)
+        assert attention._Call(q, k, v, None, None, True, None, 0.0).tile == tile
+    agree("attention", y, REFERENCE.attention(wide(q), wide(k), wide(v), causal=True)[0], np.float32, 16)
 
 
 def test_attention_of_wide_heads_is_left_to_the_reference():

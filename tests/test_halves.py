@@ -251,3 +251,40 @@ def test_no_kernel_takes_halves(half, monkeypatch):
         for backend in list(p.impl):
             backend.F.__dict__.pop(p.name, None)
         p.impl.clear()
+
+
+FUNCTIONS = {
+    "dropout": lambda x: F.dropout(x, 0.5),
+    "gumbel_softmax": lambda x: F.gumbel_softmax(x),
+    "soft labels": lambda x: F.cross_entropy(x, F.softmax(x.detach(), -1)),
+    "ignored labels": lambda x: F.cross_entropy(x, mg.tensor([0, 1, 2, -100])),
+    "ctc_loss": lambda x: F.ctc_loss(
+        F.log_softmax(x[:, None], -1), mg.tensor([[1, 2]]), mg.tensor([4]), mg.tensor([2])
+    ),
+    "mask": lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=mg.zeros(4, 4, dtype=x.dtype)),
+    "interpolate": lambda x: F.interpolate(x[None, None], scale_factor=2),
+    "norm": lambda x: mg.linalg.norm(x),
+    "svdvals": lambda x: mg.linalg.svdvals(x),
+    "nansum": lambda x: mg.nansum(mg.where(x > 0, x, mg.nan)),
+    "topk": lambda x: mg.topk(x, 2)[0],
+    "cummax": lambda x: mg.cummax(x, 0)[0],
+    "prod": lambda x: mg.prod(x, axis=1),
+    "edit": lambda x: (x * 1).add_(mg.ones(4, 6)),
+    "transformer": lambda x: mg.nn.TransformerEncoderLayer(6, 2, batch_first=True).to(x.dtype)(x[None]),
+    "vmap": lambda x: mg.func.vmap(lambda row: F.softmax(row * row, dim=-1))(x),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_keep_the_type(name, half):
+    x = mg.randn(4, 6, dtype=half).requires_grad_()
+    y = FUNCTIONS[name](x)
+    (y * y).sum().backward()
+    assert y.dtype == x.grad.dtype == half and np.isfinite(values(x.grad)).all()
+
+
+def test_function_transforms(half):
+    x = mg.randn(4, dtype=half)
+    assert mg.func.grad(lambda x: (x * x).sum())(x).dtype == half
+    y, dy = mg.func.jvp(lambda x: x * x, (x,), (mg.ones_like(x),))
+    assert y.dtype == dy.dtype == half and dy.tolist() == (2 * x).tolist()

@@ -390,3 +390,19 @@ def test_special_values_as_in_torch(name):
                 assert not wrong.any(), [
                     f"{p.inputs[i]} at {places[k]}: {got[k]}, torch {said[k]}" for k in np.flatnonzero(wrong)
                 ]
+
+
+def test_a_cell_run_again_declares_its_operation_anew():
+    x = np.array([1.0, 2.0])
+    for factor, rule in ((2.0, lambda g: 2.0 * g), (3.0, lambda g: 3.0 * g)):
+        mg.elementwise("scaled_again", f"{factor} * {{x}}", x=rule, doc="y = c x.")
+        try:
+            assert mg.scaled_again(x).tolist() == [factor, 2 * factor]
+            t = mg.tensor(x, requires_grad=True)
+            mg.scaled_again(t).sum().backward()
+            assert t.grad.tolist() == [factor, factor]
+        finally:
+            if factor == 3.0:
+                del PRIMITIVES["scaled_again"]
+    with pytest.raises(ValueError, match="'exp' is declared twice, first in minigrad.ops.elementwise: choose another"):
+        mg.elementwise("exp", "exp({x})", x=lambda g: g, doc="y = e**x.")

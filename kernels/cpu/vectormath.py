@@ -397,6 +397,32 @@ expm1 = _by_type("expm1", _expm14, _expm18)
 sign = _by_type("sign", _sign4, _sign8)
 
 
+def _gaussian4(x):
+    size = abs(x)
+    size = F4(13.0) if size > F4(13.0) else size  # e**-84.5: 2**n is a float32, and goes into the exponent as it is
+    argument = F4(-0.5) * size * size
+    shifted = argument * LOG2E4 + ROUND4
+    n = shifted - ROUND4
+    r = argument - n * LN2_HIGH4
+    r = r - n * LN2_LOW4
+    p = EXP4[0]
+    p = p * r + EXP4[1]
+    p = p * r + EXP4[2]
+    p = p * r + EXP4[3]
+    p = p * r + EXP4[4]
+    p = p * r + EXP4[5]
+    y = (p * (r * r) + r) + F4(1.0)
+    return float_of(I4(bits_of(y) + (bits_of(shifted) << I4(23))))
+
+
+def _gaussian8(x):
+    """e**(-x*x/2), or some number below 1e-36 where it is; a NaN gives any number."""
+    return _exp(-0.5 * x * x)
+
+
+gaussian = _by_type("gaussian", _gaussian4, _gaussian8)
+
+
 def _normal_cdf4(x, e):
     t = F4(1.0) / (F4(1.0) + F4(0.24748737341529159) * abs(x))
     p = F4(0.03716416573)

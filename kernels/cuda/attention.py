@@ -19,8 +19,10 @@ class _Call:
         self.N, self.dtype, self.item = math.prod(lead), q.dtype, item_bytes(q.dtype)
         self.repeat = self.N // math.prod(k.shape[:-2]) if self.N else 1
         heads = lead[-1] if lead else 1
-        self.tile = 32 if self.item == 8 else 64
         self.D, self.E = D, E
+        self.tile = 32 if self.item == 8 else 64
+        while self.tile > 16 and self.held(D, E, D, E) * self.item > on.most_shared():
+            self.tile //= 2
         steps, kind, masked = (0, 0, 0, 0), "bool", 0
         if mask is not None:
             kind, masked = ("bool", 1) if mask.dtype.kind == "b" else (TYPES[str(mask.dtype)][0], 2)

@@ -57,7 +57,7 @@ class Device:
     def __init__(self):
         import cupy
 
-        self.xp, self.modules = cupy, {}
+        self.xp, self.modules, self.shared = cupy, {}, {}
 
     def empty(self, shape, dtype):
         return self.xp.empty(shape, dtype)
@@ -72,6 +72,14 @@ class Device:
 
     def address(self, x):
         return x.data.ptr
+
+    def most_shared(self):
+        """Bytes of shared memory that a block of the current device may ask for."""
+        index = self.index()
+        if index not in self.shared:
+            attributes = self.xp.cuda.Device(index).attributes
+            self.shared[index] = attributes.get("MaxSharedMemoryPerBlockOptin", SHARED)
+        return self.shared[index]
 
     def index(self):
         """The number of the current device."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import halves
 from ..errors import BackendError
-from ..primitive import PRIMITIVES, Primitive
+from ..primitive import PRIMITIVES, REDECLARED, Primitive
 
 
 class Backend:
@@ -110,6 +110,7 @@ class Functions:
 
     def __init__(self, backend: Backend):
         self._backend = backend
+        REDECLARED.append(lambda name: self.__dict__.pop(name, None))
 
     def __getattr__(self, name: str) -> Callable:
         p = PRIMITIVES.get(name)

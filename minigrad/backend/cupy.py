@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError
-from ..primitive import Primitive
+from ..primitive import PRIMITIVES, Primitive
 from .base import load_kernel
 from .devices import Devices
 from .driver import load
@@ -41,6 +41,14 @@ class CupyBackend(Devices):
         missing = MISSING.get(p.name)
         return partial(missing, self.xp) if missing else super().fallback(p)
 
+    def factors(self, stream: np.random.Generator, shape: tuple[int, ...], p: float, dtype: Any) -> Any:
+        """0 with probability p, else 1 / (1 - p), drawn on the device: what the host would draw from this stream. None
+        without kernels."""
+        if not PRIMITIVES["dropout_mask"].kernels.get("cupy"):
+            return None
+        made = load_kernel(lambda: import_module("minigrad.kernels.cuda.dropout").factors)
+        return made(stream, shape, p, dtype)
+
     def set_tf32(self, flag: bool) -> None:
         """May products of float32 be computed from 10 bits of their fractions, by the tensor cores? Sums stay float32.
         Off at first, as in PyTorch: relative errors near 3e-4 instead of 1e-7."""
@@ -52,6 +60,8 @@ class CupyBackend(Devices):
     def computes_halves(self, p: Primitive) -> bool:
         """CuPy's elementwise functions compute halves in float32, as do its products and sums."""
         own = bool(p.inline) and not p.defaults and not p.replaces and hasattr(self.xp, p.name)
+        if p.kernels.get("cupy") and (p.inline or p.name in HALVES):
+            return True
         return own or p.name in ("matmul", "sum", "mean", "max", "min", "where")
 
 
@@ -59,6 +69,13 @@ def _count_nonzero(xp: Any, x: Any, *, axis: Any = None, keepdims: bool = False)
     return xp.sum(x != 0, axis=axis, keepdims=keepdims, dtype=np.int64)
 
 
+# Their kernels compute halves in float32, and refuse no call but of several types, or of nothing.
+HALVES = {
+    *("softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cross_entropy", "cross_entropy_backward"),
+    *("layer_norm", "layer_norm_backward", "rms_norm", "rms_norm_backward", "group_norm", "group_norm_backward"),
+    *("batch_norm", "batch_norm_backward", "batch_norm_inference", "batch_norm_inference_backward", "copy"),
+    *("window_sum", "window_sum_backward", "max_pool", "adaptive_avg_pool", "adaptive_avg_pool_backward"),
+}
 MISSING: dict[str, Callable] = {"count_nonzero": _count_nonzero}  # whose forward asks for what CuPy's function lacks
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..convert import as_array
 from ..errors import ArgumentError, AxisError, DTypeError
+from ..primitive import kind_of
 from ..tensor import Tensor, wrap
 
 
@@ -22,7 +23,7 @@ def as_tensor(x: Any, who: str, *, differentiable: bool = False) -> Tensor:
     if not is_array(x):
         raise DTypeError(f"{who} must be a tensor, array or number: got {type(x).__name__}.")
     t = x if isinstance(x, Tensor) else wrap(as_array(x))
-    if differentiable and t.dtype.kind not in "fc":
+    if differentiable and kind_of(t.dtype) not in "fc":
         raise DTypeError(
             f"{who} must be of floats to be differentiated: got {t.dtype}. Pass floats, x.astype('float32') or 2.0 "
             "for 2, or name other arguments in argnums."

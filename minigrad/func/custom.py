@@ -11,7 +11,7 @@ from ..custom import Context
 from ..errors import ArgumentError, GradError
 from ..gradients import turned
 from ..mode import MODE, taping
-from ..primitive import Plan, Rule, Step
+from ..primitive import Plan, Rule, Step, kind_of
 from ..tensor import F, Tensor, part, wrap
 from .arguments import as_tensor, is_array
 from .batching import Batched, VmapLevel
@@ -64,7 +64,7 @@ def recorded(name: str, parents: Sequence[Node], ys: Sequence[Tensor], rule: Cal
     if len(ys) > 1:
         node.shape, node.dtype = tuple(y.shape for y in ys), tuple(y.dtype for y in ys)
     for k, y in enumerate(ys):
-        if y.dtype.kind in "fc":
+        if kind_of(y.dtype) in "fc":
             y.node = node if len(ys) == 1 else part(node, k)
 
 

@@ -18,7 +18,7 @@ from ..autograd import Node
 from ..errors import ShapeError
 from ..gradients import ArrayRules, TensorRules
 from ..mode import MODE, taping
-from ..primitive import PRIMITIVES, Primitive
+from ..primitive import PRIMITIVES, Primitive, kind_of
 from ..tensor import F, Tensor, apply, leaf, wrap
 from .levels import BACKEND, Level, StandIn, inside, level_of, lifted
 
@@ -69,7 +69,7 @@ class JvpLevel(Level):
         return self.dual(y, dy)
 
     def dual(self, y: Tensor, dy: Tensor | None) -> Dual:
-        return Dual(self, y, dy if y.dtype.kind in "fc" else None)
+        return Dual(self, y, dy if kind_of(y.dtype) in "fc" else None)
 
 
 Rule = Callable[[Primitive, list, list, dict], tuple]

@@ -10,6 +10,7 @@ from ..autograd import newest_first
 from ..errors import ArgumentError, DTypeError, GradError
 from ..gradients import turned
 from ..mode import MODE, taping
+from ..primitive import kind_of
 from ..tensor import F, Tensor, wrap
 from .arguments import as_tensor, chosen, replaced, with_aux
 from .forward import entered, pull
@@ -103,7 +104,7 @@ def value_and_grad(func: Callable, argnums: int | Sequence[int] = 0, has_aux: bo
                 f"grad: the function must return one number, a tensor of shape (): got {value.shape}. Sum or average "
                 "it, take jacrev for all derivatives of several outputs, or vmap(grad(f)) for one function per sample."
             )
-        if value.dtype.kind != "f":
+        if kind_of(value.dtype) != "f":
             raise DTypeError(f"grad: the function must return a real float: got {value.dtype}.")
         graph = run.connected([value])
         seed = F.ones_like(value.detach())

@@ -110,6 +110,7 @@ from .cumulating import nancumprod as nancumprod
 from .cumulating import nancumsum as nancumsum
 from .cumulating import trapezoid as trapezoid
 from .cumulating import trapz as trapz
+from .cumulating import unwrap as unwrap
 from .elementwise import bitwise_count as bitwise_count
 from .elementwise import clamp_max as clamp_max
 from .elementwise import clamp_min as clamp_min
@@ -219,16 +220,19 @@ from .products import ger as ger
 from .products import inner as inner
 from .products import interp as interp
 from .products import kron as kron
+from .products import matvec as matvec
 from .products import mm as mm
 from .products import multi_dot as multi_dot
 from .products import mv as mv
 from .products import outer as outer
 from .products import pdist as pdist
+from .products import polyval as polyval
 from .products import tensordot as tensordot
 from .products import trace as trace
 from .products import vander as vander
 from .products import vdot as vdot
 from .products import vecdot as vecdot
+from .products import vecmat as vecmat
 from .spectral import istft as istft
 from .spectral import stft as stft
 from .statistics import average as average

@@ -272,3 +272,11 @@ def _vector(op: str, x: Any) -> Tensor:
     if x.ndim > 1 or not x.size:
         raise ShapeError(f"{op}: needs two vectors that are not empty: got shape {x.shape}.")
     return ravel(x)
+
+
+@spelled
+def unwrap(x: Tensor, discont: float | None = None, axis: int = -1, *, period: float = 6.283185307179586) -> Tensor:
+    """x with multiples of `period` added so that neighbours along `axis` differ by at most half of it, or `discont`."""
+    values = host(x)
+    moved = np.unwrap(values, discont, axis, period=period) - values
+    return x + x.backend.asarray(moved.astype(np.result_type(x.dtype, moved.dtype) if x.dtype.kind != "f" else x.dtype))

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ..ops.indexing import PLACE
-from ..primitive import axes_of, broadcast_shapes
+from ..primitive import axes_of, broadcast_shapes, kind_of
 from ..tensor import F, Tensor, wrap
 from .arranging import ints_of, ravel
 from .spelling import host, like, named, one_of, spelled, tensor_of
@@ -329,7 +329,7 @@ def reduced_groups(x: Tensor, places: Tensor, src: Tensor, reduce: str, include_
     if reduce == "sum":
         return total
     sizes = x.backend.asarray(np.maximum(count + include_self, 1).astype(x.dtype))
-    return total / sizes if x.dtype.kind in "fc" else F.floor_divide(total, sizes)
+    return total / sizes if kind_of(x.dtype) in "fc" else F.floor_divide(total, sizes)
 
 
 def _neutral(reduce: str, dtype: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ArgumentError, IndexRangeError, ShapeError
+from ..mode import MODE
 from ..primitive import axes_of
 from ..tensor import F, Tensor, wrap
 from .arranging import concat, moveaxis, ravel
@@ -275,6 +276,9 @@ def unique_consecutive(
 
 def isin(x1: Any, x2: Any, /, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """True where an element of x1 is among those of x2 (or, inverted, is not). NaN is among none."""
+    if MODE.get().levels:  # inside vmap, where values cannot be looked at: each with each
+        found = F.any(F.equal(F.expand_dims(tensor_of(x1), -1), ravel(x2)), axis=-1)
+        return F.logical_not(found) if invert else found
     return wrap(np.asarray(np.isin(host(x1), host(x2), invert=invert)))
 
 
@@ -310,8 +314,12 @@ def setxor1d(x1: Any, x2: Any, assume_unique: bool = False) -> Tensor:
 
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """True where |a - b| <= atol + rtol |b|; infinities of one sign are close; NaN is, to NaN, if equal_nan."""
-    with np.errstate(invalid="ignore"):
-        return wrap(np.asarray(np.isclose(host(a), host(b), rtol, atol, equal_nan)))
+    a, b = (x if x.dtype.kind in "fc" else x.astype("float64") for x in (tensor_of(a).detach(), tensor_of(b).detach()))
+    same = F.equal(a, b)
+    finite = F.logical_and(F.isfinite(a), F.isfinite(b))
+    x, y = F.where(finite, a, 0), F.where(finite, b, 0)
+    close = F.logical_or(same, F.logical_and(finite, F.less_equal(F.abs(x - y), atol + rtol * F.abs(y))))
+    return F.logical_or(close, F.logical_and(F.isnan(a), F.isnan(b))) if equal_nan else close
 
 
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:

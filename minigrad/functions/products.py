@@ -353,3 +353,27 @@ def apply_along_axis(function: Any, axis: int, x: Any, *args: Any, **keywords: A
     y = F.reshape(F.stack(*parts), (*rows.shape[:-1], *parts[0].shape))
     k = parts[0].ndim
     return moveaxis(y, tuple(range(y.ndim - k, y.ndim)), tuple(range(axis, axis + k))) if k else y
+
+
+def matvec(x1: Any, x2: Any, /) -> Tensor:
+    """The matrices (..., M, N) times the vectors (..., N): (..., M)."""
+    return F.squeeze(F.matmul(tensor_of(x1), F.expand_dims(tensor_of(x2), -1)), -1)
+
+
+def vecmat(x1: Any, x2: Any, /) -> Tensor:
+    """The vectors (..., M), conjugated, times the matrices (..., M, N): (..., N)."""
+    x1 = tensor_of(x1)
+    return F.squeeze(F.matmul(F.expand_dims(F.conj(x1) if x1.dtype.kind == "c" else x1, -2), tensor_of(x2)), -2)
+
+
+def polyval(p: Any, x: Any) -> Tensor:
+    """p[0] x**n + p[1] x**(n-1) + ... + p[n], by Horner's scheme.
+
+    >>> polyval([1.0, 0.0, 2.0], 3.0)
+    tensor(11.)
+    """
+    p, x = tensor_of(p), tensor_of(x)
+    y = F.zeros_like(x)
+    for i in range(p.shape[0]):
+        y = y * x + p[i]
+    return y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..convert import as_array
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError, DTypeError, GradError
 from ..tensor import Tensor, wrap
 
 PYTORCH = {
@@ -60,10 +61,26 @@ def floating(x: Tensor, dtype: Any = None) -> Tensor:
     return x if x.dtype.kind in "fc" else x * 1.0
 
 
+def _asker(op: str) -> str:
+    """The public function that called `host`."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and (frame.f_code.co_name.startswith(("_", "<")) or frame.f_code.co_name == "host"):
+        frame = frame.f_back
+    return op if op != "this function" or frame is None else frame.f_code.co_name
+
+
 def host(data: Any, op: str = "this function") -> Any:
     """The values as a NumPy array, for what depends on them: counts, positions, edges. No gradient passes."""
     if isinstance(data, Tensor):
-        return data.detach().numpy()
+        try:
+            return data.detach().numpy()
+        except GradError:
+            raise GradError(
+                f"{_asker(op)}: it reads the values, since they decide the shape or the places of its result, and "
+                "inside vmap they are different for each sample. Loop over the samples instead, "
+                "mg.stack([f(x) for x in batch]), or use what keeps its shape: mg.where, mg.sort, mg.one_hot, a sum of "
+                "comparisons."
+            ) from None
     array = np.asarray(data)
     if array.dtype.kind not in "biufc":
         raise DTypeError(f"{op}: elements must be numbers or booleans: got {array.dtype}.")

@@ -76,7 +76,7 @@ def limits(dtype: Any) -> tuple[int, int]:
 
 def _steps(x: Any, scale: Any) -> Any:
     """x / scale in x's dtype, not rounded."""
-    return x * (np.float32(1) / scale).astype(x.dtype)
+    return x * (1.0 / scale).astype(x.dtype)
 
 
 def _quantized(x: Any, scale: Any, zero_point: Any, axis: int | None, dtype: Any) -> QuantizedTensor:
@@ -84,11 +84,12 @@ def _quantized(x: Any, scale: Any, zero_point: Any, axis: int | None, dtype: Any
     low, high = limits(dtype)
     s, z = _along(x, scale, zero_point, axis)
     xp = x.backend.xp
-    if (z < low).any() or (z > high).any():
+    zero = x.backend.to_host(z)
+    if (zero < low).any() or (zero > high).any():
         raise ArgumentError(
             f"quantize: zero_point must be from {low} to {high} for {np.dtype(dtype)}: got {zero_point}."
         )
-    if xp.isnan(x.array).any():
+    if bool(x.backend.to_host(xp.isnan(x.array).any())):
         raise ArgumentError("quantize: x holds NaN, which no integer stands for.")
     steps = xp.rint(_steps(x.array, s) + z.astype(x.dtype))
     if high > 1 << 24:  # 2^31 - 1 is no float32

@@ -117,6 +117,11 @@ class Emulator:
     def address(self, x):
         return x.ctypes.data
 
+    shared = 232448  # bytes that a block may have
+
+    def most_shared(self):
+        return self.shared
+
     def index(self):
         return 0
 

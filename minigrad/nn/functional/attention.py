@@ -9,6 +9,7 @@ import numpy as np
 
 from ...convert import as_array
 from ...errors import ArgumentError, DTypeError, ShapeError
+from ...primitive import kind_of
 from ...random import default_generator
 from ...tensor import F, Tensor, wrap
 from .dropout import dropout
@@ -34,7 +35,7 @@ def _attention_inputs(query: Tensor, key: Tensor, value: Tensor, mask: Any, caus
             )
     if mask is not None:
         mask = mask if isinstance(mask, Tensor) else wrap(as_array(mask))
-        if mask.dtype.kind not in "bf":
+        if kind_of(mask.dtype) not in "bf":
             raise DTypeError(
                 f"{who}: attn_mask must hold truth values (True: takes part) or floats to add: got {mask.dtype}."
             )
@@ -44,7 +45,7 @@ def _attention_inputs(query: Tensor, key: Tensor, value: Tensor, mask: Any, caus
         fits = zip(mask.shape[::-1], scores[::-1])
         if mask.ndim > len(scores) or any(a not in (1, b) for a, b in fits):
             raise ShapeError(f"{who}: attn_mask must broadcast to the scores {scores}: got shape {mask.shape}.")
-        if mask.dtype.kind == "f":
+        if kind_of(mask.dtype) == "f":
             mask = mask.astype(query.dtype)
     return key, value, mask
 
@@ -304,7 +305,7 @@ def _seen(
 
 def _mask(name: str, mask: Any, shapes: tuple) -> Tensor:
     mask = mask if isinstance(mask, Tensor) else wrap(as_array(mask))
-    if mask.dtype.kind not in "bf":
+    if kind_of(mask.dtype) not in "bf":
         raise DTypeError(f"{_WHO}: {name} must hold truth values (True: left out) or floats to add: got {mask.dtype}.")
     if mask.shape not in shapes:
         allowed = " or ".join(str(shape) for shape in shapes)

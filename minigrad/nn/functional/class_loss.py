@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ...mistakes import computed_by, warn_once
+from ...primitive import kind_of
 from ...tensor import F, Tensor
 from .checks import bounds, look
 from .linear import linear
@@ -44,7 +45,7 @@ def cross_entropy(
     k = input.shape[axis]
     if weight is not None and weight.shape != (k,):
         raise ShapeError(f"{who}: weight must have one factor per class: got {weight.shape} for {k} classes.")
-    soft = target.shape == input.shape and target.dtype.kind == "f"
+    soft = target.shape == input.shape and kind_of(target.dtype) == "f"
     if not soft and not label_smoothing:
         return _class_loss(_cross_entropies, input, target, weight, ignore_index, reduction, who)
     logp = F.log_softmax(input, axis=axis)
@@ -113,7 +114,7 @@ def _picked(x: Tensor, places: Tensor, axis: int) -> Tensor:
 
 def _cross_entropies(x: Tensor, places: Tensor, axis: int) -> Tensor:
     """-log_softmax(x)[t] for scores x: (B, K, ...) and labels (B, ...)."""
-    if x.ndim == 2 and x.size and x.dtype.kind == "f":
+    if x.ndim == 2 and x.size and kind_of(x.dtype) == "f":
         return F.cross_entropy(x, places)
     return _picked(F.log_softmax(x, axis=axis), places, axis)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ...ops.ctc import NEVER
+from ...primitive import kind_of
 from ...tensor import F, Tensor, wrap
 from .reduction import as_tensor, check_reduction, reduced
 
@@ -41,7 +42,7 @@ def ctc_loss(
     who = "ctc_loss"
     check_reduction(who, reduction)
     logp, targets = as_tensor(log_probs), as_tensor(targets)
-    if logp.ndim not in (2, 3) or logp.dtype.kind != "f":
+    if logp.ndim not in (2, 3) or kind_of(logp.dtype) != "f":
         raise ShapeError(f"{who}: log_probs must be floats (T, B, C) or (T, C): got {logp.dtype} {logp.shape}.")
     single = logp.ndim == 2
     logp = F.expand_dims(logp, axis=1) if single else logp

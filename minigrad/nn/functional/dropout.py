@@ -26,6 +26,8 @@ def _drop(x: Tensor, p: float, training: bool, shape: tuple[int, ...], who: str)
         )
     if MODE.get().levels and p < 1:  # vmap hands out one mask, or one for each sample
         return x * ((rand(*shape, dtype=np.float32) >= p).astype(x.dtype) * (1 / (1 - p)))
+    if p < 1 and (drawn := default_generator.factors(x.backend, shape, p, x.dtype)) is not None:
+        return x * wrap(drawn)
     kept = default_generator.numpy("random", size=shape, dtype=np.float32) >= p if p < 1 else np.zeros(shape, bool)
     mask = np.multiply(kept, 1 / (1 - p) if p < 1 else 0, dtype=x.dtype)  # the mean of y is x
     return x * wrap(x.backend.asarray(mask))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, ShapeError
+from ...primitive import kind_of
 from ...tensor import F, Tensor, wrap
 from .checks import sizes
 
@@ -53,7 +54,7 @@ def _max_pool(x, kernel_size, stride, padding, dilation, ceil_mode, return_indic
     if not math.prod(x.shape[-n - 1 :]):
         raise ShapeError(f"{who}: channels and lengths must be at least 1: got shape {x.shape}.")
     if any(extra):
-        lowest = -math.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        lowest = -math.inf if kind_of(x.dtype) == "f" else np.iinfo(x.dtype).min
         x = F.pad(x, widths=((0, 0),) * (x.ndim - n) + tuple((0, e) for e in extra), value=lowest)
     y, index = F.max_pool(x, size=size, stride=stride, padding=padding, dilation=dilation)
     if not return_indices:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...convert import as_array
 from ...errors import ArgumentError, ShapeError
+from ...primitive import kind_of
 from ...tensor import F, Tensor, wrap
 
 
@@ -67,7 +68,7 @@ def pair(input: Any, target: Any, who: str) -> tuple[Tensor, Tensor]:
         if sorted(filter(lambda n: n != 1, input.shape)) == sorted(filter(lambda n: n != 1, target.shape)):
             hint = f" Use target.reshape({input.shape})."
         raise ShapeError(f"{who}: input and target must have one shape: got {input.shape} and {target.shape}.{hint}")
-    return input, target if target.dtype.kind in "fc" else target.astype(input.dtype)
+    return input, target if kind_of(target.dtype) in "fc" else target.astype(input.dtype)
 
 
 def nonzero(count: Tensor) -> Tensor:
