@@ -160,6 +160,7 @@ from .functions import logcumsumexp as logcumsumexp
 from .functions import masked_fill as masked_fill
 from .functions import masked_scatter as masked_scatter
 from .functions import masked_select as masked_select
+from .functions import matvec as matvec
 from .functions import median as median
 from .functions import mm as mm
 from .functions import mode as mode
@@ -200,6 +201,7 @@ from .functions import permute_copy as permute_copy
 from .functions import piecewise as piecewise
 from .functions import polar as polar
 from .functions import polygamma as polygamma
+from .functions import polyval as polyval
 from .functions import ptp as ptp
 from .functions import put as put
 from .functions import put_along_axis as put_along_axis
@@ -271,10 +273,12 @@ from .functions import unsafe_split as unsafe_split
 from .functions import unsqueeze as unsqueeze
 from .functions import unsqueeze_copy as unsqueeze_copy
 from .functions import unstack as unstack
+from .functions import unwrap as unwrap
 from .functions import vander as vander
 from .functions import var_mean as var_mean
 from .functions import vdot as vdot
 from .functions import vecdot as vecdot
+from .functions import vecmat as vecmat
 from .functions import view_as as view_as
 from .functions import view_as_complex as view_as_complex
 from .functions import view_as_real as view_as_real
