@@ -68,7 +68,8 @@ class Words(nn.Module):
 
 
 MODELS = {
-    "mlp": (lambda: nn.Sequential(nn.Linear(5, 9), nn.SiLU(), nn.Dropout(0.3), nn.LayerNorm(9), nn.Linear(9, 3)), (4, 5),
+    "mlp": (lambda: nn.Sequential(nn.Linear(5, 9), nn.SiLU(), nn.Dropout(0.3), nn.LayerNorm(9), nn.Linear(9, 3)),
+            (4, 5),
             {"dropout_factors", "norm_rows", "norm_rows_backward", "elementwise", "channel_sums_columns"}),
     "cnn": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
                                   nn.Conv2d(4, 4, 3, stride=2, groups=2), nn.Flatten(), nn.Linear(4, 3)), (3, 2, 6, 6),

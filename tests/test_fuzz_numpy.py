@@ -84,19 +84,17 @@ def agree(ours, theirs, what):
         np.testing.assert_allclose(y, e.astype(y.dtype), **tolerance, err_msg=str(what))
 
 
-DIFFERENT = {  # where the array API standard asks for another value than NumPy's, or NumPy has none
-    "sign": "complex: the standard's x / |x|, as NumPy 2 but for rounding",
-    "floor_divide": "infinite operands: the standard's",
-    "mod": "infinite operands: the standard's", "remainder": "infinite operands: the standard's",
-    "power": "integers to negative powers",
-}  # fmt: skip
+# Left out, since they differ on purpose: floor_divide, remainder of infinities (the array standard's values), median of
+# nothing (an error), i0 of infinity (infinity, NumPy: NaN), reciprocal of integers (floats).
+FINITE = {"floor_divide", "mod", "remainder", "i0"}
 
 
 @pytest.mark.parametrize("name", UNARY)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 def test_elementwise(name, data):
-    x = data.draw(arrays(REAL + COMPLEX, SHAPES))
+    x = data.draw(arrays([d for d in REAL + COMPLEX if name != "reciprocal" or d.kind in "fc"], SHAPES))
+    x = np.nan_to_num(x, posinf=3, neginf=-3) if name in FINITE else x
     theirs = asked(getattr(np, name), x)
     agree(asked(getattr(mg, name), mg.tensor(x)), theirs, (name, x))
     if x.dtype == np.float32 and not isinstance(theirs, Exception) and theirs.dtype == np.float32:
@@ -105,7 +103,7 @@ def test_elementwise(name, data):
 
 @pytest.mark.parametrize("name", BINARY)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 def test_of_two(name, data):
     shapes = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, max_side=3, min_side=0)).input_shapes
     dtypes = (
@@ -114,7 +112,7 @@ def test_of_two(name, data):
     low = 0 if name in ("left_shift", "right_shift", "power", "gcd", "lcm") else -4
     dtype = data.draw(st.sampled_from(dtypes))
     a, b = (data.draw(arrays([dtype], shape, low)) for shape in shapes)
-    if name in DIFFERENT and dtype.kind == "f":
+    if name in FINITE and dtype.kind == "f":
         a, b = (np.where(np.isfinite(v), v, 1).astype(dtype) for v in (a, b))
     if name in ("floor_divide", "mod", "remainder", "fmod") and dtype.kind == "i":
         b = np.where(b == 0, 1, b).astype(dtype)
@@ -123,20 +121,20 @@ def test_of_two(name, data):
 
 @pytest.mark.parametrize("name", REDUCTIONS)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 def test_reductions(name, data):
     x = data.draw(arrays([d for d in REAL if d.kind != "b"], SHAPES))
     axis = data.draw(st.none() | st.integers(-4, 3) | st.tuples(*[st.integers(-2, 2)] * 2))
     keepdims = data.draw(st.booleans())
     theirs = asked(getattr(np, name), x, axis=axis, keepdims=keepdims)
-    if isinstance(theirs, Exception) and not x.ndim:
+    if (isinstance(theirs, Exception) and not x.ndim) or (name == "median" and not x.size):
         return
     agree(asked(getattr(mg, name), mg.tensor(x), axis=axis, keepdims=keepdims), theirs, (name, x, axis, keepdims))
 
 
 @pytest.mark.parametrize("name", RUNNING)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 def test_along_an_axis(name, data):
     x = data.draw(arrays([d for d in REAL if d.kind != "b"], SHAPES.filter(len)))
     axis = data.draw(st.integers(-4, 3))
@@ -147,7 +145,7 @@ def test_along_an_axis(name, data):
 
 @pytest.mark.parametrize("name", ARRANGING)
 @given(data=st.data())
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 def test_arrangements(name, data):
     least = ARRANGING[name] or 0
     x = data.draw(arrays(REAL + COMPLEX, SHAPES.filter(lambda s: len(s) >= least)))

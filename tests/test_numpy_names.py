@@ -283,7 +283,7 @@ def test_ufunc_at_takes_repeated_places():
 
 def test_values_that_would_lose_a_gradient_are_refused():
     t = mg.tensor(A, requires_grad=True)
-    for lost in (lambda: np.asarray(t), lambda: np.save("never", t), lambda: np.spacing(t), lambda: np.unwrap(t)):
+    for lost in (lambda: np.asarray(t), lambda: np.save("never", t), lambda: np.spacing(t), lambda: np.roots(t[0])):
         with pytest.raises(GradError, match="detach"):
             lost()
     same(np.asarray(t.detach()), A)

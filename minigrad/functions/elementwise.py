@@ -53,8 +53,8 @@ def divmod(a: Any, b: Any) -> tuple[Tensor, Tensor]:
 def polygamma(n: int, x: Any) -> Tensor:
     """The n-th derivative of digamma: polygamma(1, x) is pi**2 / 6 at 1.
 
-    >>> round(polygamma(1, tensor_of(1.0)).item(), 4)
-    1.6449
+    >>> round(polygamma(1, tensor_of(1.0)), 4)
+    tensor(1.6449)
     """
     if n != int(n) or n < 0:
         raise ArgumentError(f"polygamma: n counts derivatives, 0, 1, 2, ...: got {n!r}.")

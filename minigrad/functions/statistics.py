@@ -271,7 +271,9 @@ def _quantile(
         t: Any = wrap(x.backend.asarray(part.astype(x.dtype)))
         if isinstance(asked, Tensor) and asked.node is not None and method == "linear":  # q takes part in the gradient
             t = ravel(asked) * ((n - 1) / scale) - low.astype(x.dtype)
-        y = F.where(F.equal(t, 0), a, F.where(F.equal(t, 1), b, a + (b - a) * t))  # infinities meet no 0
+        same = F.logical_and(F.isinf(a), F.equal(a, b))
+        step = F.where(same, 0, b) - F.where(same, 0, a)
+        y = F.where(F.equal(t, 0), a, F.where(F.equal(t, 1), b, a + step * t))  # infinities meet no 0
     y = F.where(empty, math.nan, y)  # (..., Q)
     y = F.permute_dims(y, (y.ndim - 1, *range(y.ndim - 1)))
     kept = with_ones(x.shape, axis) if keepdims else outer
