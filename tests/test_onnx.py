@@ -312,6 +312,8 @@ WITHOUT_NODES = {  # what ONNX has no operator for, or what no layer needs
     "eigvals", "svd", "svdvals", "lu_factor", "matrix_exp", "pinv", "dft", "rdft", "irdft", "real", "imag", "angle",
     "fmod", "logaddexp2", "sinc", "fmax", "fmin", "nan_to_num", "nextafter", "frexp", "isposinf", "isneginf", "isreal",
     "iscomplex", "gcd", "lcm", "erfcx", "log_ndtr", "erfinv", "ndtri", "lgamma", "digamma", "polygamma_of", "i0", "i0e",
+    "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_k0", "modified_bessel_k1", "igamma", "igammac",
+    "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "airy_ai", "airy_ai_prime", "zeta",
     "i1", "i1e",
 }  # fmt: skip
 
