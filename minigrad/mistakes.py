@@ -41,7 +41,7 @@ def warn_once(text: str) -> None:
 
 @contextmanager
 def meant() -> Iterator[None]:
-    """Inside this block nothing is a mistake: for the library's own doings."""
+    """Inside this block nothing is a mistake: a batch norm is to normalise by the batch under no_grad(), say."""
     token = MEANT.set(True)
     try:
         yield

@@ -14,6 +14,7 @@ import numpy as np
 from .. import nn, optim, viz
 from ..data import ArrayDataset, DataLoader
 from ..functions import concat  # type: ignore[attr-defined]
+from ..mistakes import meant
 from ..mode import no_grad
 from ..nn import functional as F
 from ..random import Generator, randn
@@ -88,7 +89,7 @@ class Game(Trainer):
 
     def step(self, batch: Any) -> Step:
         real = batch[0]
-        with no_grad():
+        with no_grad(), meant():  # normalised by the batch, as when the generator learns
             made = self.model(randn(len(real), self.noise))
         on_real, on_made = self.model.score(real), self.model.score(made)  # (B, 1)
         loss = F.softplus(-on_real).mean() + F.softplus(on_made).mean()  # -ln D(x) - ln(1 - D(G(z)))
