@@ -28,6 +28,7 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         "_unpack": _unpacked,
         "_into": _into,
         "_respelled": _respelled,
+        "_placed": _placed,
         "_kinds": p.pytorch[1] if p.pytorch else (),
         "_cast": _cast,
         **{f"_{k}": v for k, v in p.defaults.items()},
@@ -40,7 +41,14 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
     extra = ["*, dtype=None"] * casts + ["**spelled"] if axis else []
     extra = ["*, out=None" + ", alpha=None" * scaled] if out else extra
     marker = ["*"] * bool(p.optional and required)  # a keyword without default cannot follow an input with one
+    places = p.name in ("max", "min")  # an axis by position is PyTorch's
+    marker += ["*place"] * places
     lines = [f"def {p.name}({', '.join([*inputs, *marker, *keywords, *extra])}):"]
+    if p.name in ("triu", "tril"):  # PyTorch's word
+        lines[0] = lines[0].replace("):", ", *, diagonal=None):")
+        lines.append("    if diagonal is not None: k = diagonal")
+    if places:
+        lines.append(f"    if place: return _placed(_p, {p.name}, {p.inputs[0]}, place, keepdims, spelled)")
     if scaled:
         lines.append("    if alpha is not None: b = b * alpha")
     if casts:  # the dtype to compute in
@@ -78,6 +86,16 @@ def _respelled(p: Primitive, f: Callable, inputs: tuple, given: dict, spelled: d
     if p.pytorch and ("dim" in spelled or isinstance(given["axis"], p.pytorch[1])):
         return p.pytorch[0](*inputs, **given)
     return f(*inputs, **given)
+
+
+def _placed(p: Primitive, f: Callable, x: Any, place: tuple, keepdims: Any, spelled: dict) -> Any:
+    """``max(x, 1)``, ``max(x, 1, True)`` and ``max(x, y)``, as PyTorch means them."""
+    if len(place) > 2 or spelled.keys() - {"keepdim"} or p.pytorch is None:
+        raise TypeError(f"{p.name}() takes an axis and keepdims behind x: got {place} and {spelled}.")
+    keepdims = place[1] if len(place) == 2 else spelled.get("keepdim", keepdims)
+    if place[0] is None:
+        return f(x, keepdims=keepdims)
+    return p.pytorch[0](x, axis=place[0], keepdims=keepdims)
 
 
 def _cast(x: Any, dtype: Any) -> Any:

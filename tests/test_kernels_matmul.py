@@ -117,3 +117,18 @@ def test_wrong_shapes_are_explained():
             mg.ones(*a) @ mg.ones(*b)
     with pytest.raises(ShapeError, match="linear"):
         mg.nn.functional.linear(mg.ones(90, 80), mg.ones(90, 81))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stream_from", [0, 1 << 60])
+def test_columns_times_rows(dtype, stream_from, monkeypatch):
+    """Past the caches or not, from any address, each number is one product."""
+    outer = pytest.importorskip("minigrad.kernels.cpu.outer")
+    monkeypatch.setattr(outer, "STREAM_FROM", stream_from)
+    rng = np.random.default_rng(0)
+    for batch, m, n in ((3, 5, 7), (2, 1, 100), (4, 33, 65), (9, 128, 201)):
+        a, b = rng.standard_normal((batch, m, 1)).astype(dtype), rng.standard_normal((batch, 1, n)).astype(dtype)
+        a[0, 0], b[0, 0, 0] = np.nan, np.inf
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(KERNEL.matmul(a, b), a * b)
+            np.testing.assert_array_equal(KERNEL.matmul(a[0], b), a[0] * b)

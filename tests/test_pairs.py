@@ -42,7 +42,21 @@ def test_dim_gives_a_pair_and_axis_the_values(name, of):
         assert f(x, *more, dim=1, keepdim=True).values.shape == (2, 1)
 
 
-@pytest.mark.parametrize("name", ["max", "min", "sort", "median", "nanmedian"])
+@pytest.mark.parametrize("of", [mg, mg.Tensor], ids=["function", "method"])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_an_extreme_by_position_is_pytorchs(name, of):
+    f, x = getattr(of, name), mg.tensor(X)
+    values, indices = f(x, 1)
+    np.testing.assert_array_equal(values.numpy(), VALUES[name])
+    np.testing.assert_array_equal(indices.numpy(), getattr(X, f"arg{name}")(1))
+    assert f(x, 1, True).values.shape == f(x, 1, keepdim=True).values.shape == f(x, 1, keepdims=True).values.shape
+    assert f(x, None).shape == () and f(x, (0, 1)).shape == ()
+    np.testing.assert_array_equal(getattr(np, name)(x, 1).numpy(), VALUES[name])  # NumPy's own
+    with pytest.raises(TypeError, match="an axis and keepdims behind x"):
+        f(x, 1, True, 3)
+
+
+@pytest.mark.parametrize("name", ["sort", "median", "nanmedian"])
 def test_an_axis_by_position_is_numpys_in_a_function(name):
     y = getattr(mg, name)(mg.tensor(X), 1)
     np.testing.assert_array_equal(y.numpy(), NUMPY.get(name, VALUES[name]))

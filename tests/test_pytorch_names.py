@@ -228,3 +228,10 @@ def test_random_tensors_are_made_where_asked():
         assert draw(3, device="cpu").device == "cpu" == draw(3, device=mg.device("cpu")).device
         with pytest.raises(mg.errors.BackendError, match="no backend 'tpu'"):
             draw(3, device="tpu")
+
+
+def test_diagonals_by_either_name():
+    x = mg.arange(9).reshape(3, 3)
+    for f, numpys in ((mg.triu, np.triu), (mg.tril, np.tril)):
+        assert f(x, diagonal=1).tolist() == f(x, 1).tolist() == f(x, k=1).tolist() == numpys(x.numpy(), 1).tolist()
+    assert x.triu(diagonal=-1).tolist() == np.triu(x.numpy(), -1).tolist()

@@ -6,12 +6,14 @@ the call says       and gets
 ``dim=``            PyTorch's answer: (values, indices) from max, min, median, nanmedian, mode, sort, topk,
                     kthvalue, cummax, cummin; var and std over n - 1
 ``axis=``           the array standard's and NumPy's answer: values alone; var and std over n
-neither             a function of NumPy's (max, min, sort, median, nanmedian, var, std): NumPy's answer, also to an
-                    axis by position, ``mg.max(x, 1)``; what only PyTorch has (topk, kthvalue, mode, cummax, cummin)
-                    and the methods ``x.sort()``, ``x.median()``, ``x.nanmedian()``: PyTorch's answer
+neither             ``max(x, 1)``, ``x.max(1)`` and min: PyTorch's answer, since ``_, i = mg.max(x, 1)`` must not
+                    go wrong unseen; other functions of NumPy's (sort, median, nanmedian, var, std): NumPy's answer,
+                    also to an axis by position; what only PyTorch has (topk, kthvalue, mode, cummax, cummin) and
+                    the methods ``x.sort()``, ``x.median()``, ``x.nanmedian()``: PyTorch's answer
 ==================  ======================================================================================
 
-A tensor in the place of the axis, ``mg.max(a, b)``, and a boolean there, ``mg.var(x, False)``, are PyTorch's too.
+NumPy's own functions, ``np.max(x, 1)``, get NumPy's answers. A tensor in the place of the axis, ``mg.max(a, b)``, and
+a boolean there, ``mg.var(x, False)``, are PyTorch's too.
 
 >>> x = tensor_of([[1.0, 5.0], [7.0, 3.0]])
 >>> F.max(x, axis=1)
