@@ -219,3 +219,19 @@ def repeat(self: Tensor, *counts: Any) -> Tensor:
     x = F.reshape(self, tuple(v for n in shape for v in (1, n)))
     x = F.broadcast_to(x, tuple(v for c, n in zip(counts, shape) for v in (c, n)))
     return F.reshape(x, tuple(c * n for c, n in zip(counts, shape)))
+
+
+def _type(self: Tensor, dtype: Any = None) -> Any:
+    """The elements in another dtype; without one the name of theirs, as PyTorch's ``torch.FloatTensor``."""
+    return f"minigrad.{self.dtype.name}" if dtype is None else self.astype(dtype)
+
+
+method(_type, "type")
+
+
+def grad_fn(self: Tensor) -> Any:
+    """The node of the operation that made this tensor; None for a leaf, and where nothing was recorded."""
+    return None if self.is_leaf else self.node
+
+
+setattr(Tensor, "grad_fn", property(grad_fn))  # noqa: B010

@@ -235,3 +235,10 @@ def test_diagonals_by_either_name():
     for f, numpys in ((mg.triu, np.triu), (mg.tril, np.tril)):
         assert f(x, diagonal=1).tolist() == f(x, 1).tolist() == f(x, k=1).tolist() == numpys(x.numpy(), 1).tolist()
     assert x.triu(diagonal=-1).tolist() == np.triu(x.numpy(), -1).tolist()
+
+
+def test_where_a_tensor_comes_from():
+    x = mg.ones(2, requires_grad=True)
+    assert x.grad_fn is None and (x * 2).detach().grad_fn is None
+    assert (x * 2).grad_fn.name == "multiply"
+    assert x.type() == "minigrad.float32" and x.type(mg.long).dtype == np.int64

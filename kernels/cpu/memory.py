@@ -2,9 +2,9 @@
 
 By default glibc gives large freed blocks back to the system, which hands out cleared pages again one fault at a time: a
 training step that allocates 30 MB of intermediate arrays took 7,000 to 12,000 faults, a third of its time. With what is
-set here it takes none, and the peak is the same. Blocks of any size come from the heap, and up to 2 GB of free memory is
-kept at its end. MINIGRAD_KEEP_MEMORY=0, or any setting of malloc's own in the environment, leaves all as it is;
-`release()` gives back what is free now.
+set here it takes none, and the peak is about the same. Blocks of any size come from the heap, and up to 2 GB of free
+memory is kept at its end. MINIGRAD_KEEP_MEMORY=0, or any setting of malloc's own in the environment, leaves all as it
+is; `release()` gives back what is free now.
 """
 
 import ctypes

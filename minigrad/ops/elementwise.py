@@ -430,9 +430,7 @@ def clip(F, x, min=None, max=None):
 
 
 clip.rule("x")(inside)
-clip.rule("min")(
-    lambda F, g, x, min, max: F.where(x < min, g if max is None else F.where(F.less(min, max), g, 0), 0)
-)
+clip.rule("min")(lambda F, g, x, min, max: F.where(x < min, g if max is None else F.where(F.less(min, max), g, 0), 0))
 
 
 @clip.rule("max")
