@@ -315,8 +315,8 @@ from .mode import set_backend as set_backend
 from .mode import set_default_dtype as set_default_dtype
 from .mode import set_grad_enabled as set_grad_enabled
 from .mode import use_backend as use_backend
+from .primitive import DECLARED as _DECLARED
 from .primitive import PRIMITIVES as PRIMITIVES
-from .primitive import REDECLARED as _REDECLARED
 from .primitive import elementwise as elementwise
 from .primitive import fused as fused
 from .primitive import kernel as kernel
@@ -359,7 +359,7 @@ _PARTS = (
 )  # fmt: skip
 
 
-_REDECLARED.append(lambda name: globals().pop(name, None))
+_DECLARED.append(lambda p: globals().pop(p.name, None))
 
 
 def __getattr__(name: str):

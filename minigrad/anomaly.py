@@ -12,13 +12,21 @@ from numpy import ndarray
 from .errors import DivergenceError
 from .mode import MODE, _set, _Setting
 from .primitive import Primitive, kind_of
-from .tensor import Tensor, apply
+from .tensor import Handle, Tensor, apply
 
 HERE = str(Path(__file__).parent)
 
 
 class Watch:
     """What goes before every primitive: it runs as it would, and what came of it is looked at."""
+
+    def __init__(self) -> None:
+        self.leaves: dict[int, tuple[Tensor, Handle]] = {}  # whose gradients are looked at too, by identity
+
+    def end(self) -> None:
+        for _, handle in self.leaves.values():
+            handle.remove()
+        self.leaves.clear()
 
     def __call__(self, prim: Primitive, args: tuple, params: dict) -> Any:
         token = MODE.set(MODE.get().but(watch=None))
@@ -33,20 +41,24 @@ class Watch:
                         f"is none, at {line}. Keep its operands where it is defined."
                     )
                 if isinstance(y, Tensor) and y.node is not None and not hasattr(y.array, "level"):
-                    y.register_hook(_checked(prim.name, line))
+                    y.register_hook(_checked(f"the output of {prim.name}, made at {line},"))
+            for x in args:
+                if isinstance(x, Tensor) and x.node is not None and x.is_leaf and id(x) not in self.leaves:
+                    which = f"a leaf of shape {x.shape}, first used at {line},"
+                    self.leaves[id(x)] = x, x.register_hook(_checked(which))
             return result
         finally:
             MODE.reset(token)
 
 
-def _checked(op: str, line: str) -> Any:
-    """A hook: by the time it runs, what uses the output has had its turn."""
+def _checked(which: str) -> Any:
+    """A hook: by the time it runs, what uses the tensor has had its turn."""
 
     def check(g: Tensor) -> None:
         if _has_nan(g):
             raise DivergenceError(
-                f"backward: the gradient for the output of {op}, made at {line}, holds NaN, and none that came later "
-                f"did. What takes this output has an infinite or undefined slope there: 0 * inf, or inf - inf."
+                f"backward: the gradient for {which} holds NaN, and none that came later did. What takes this tensor "
+                f"has an infinite or undefined slope there: 0 * inf, or inf - inf."
             )
 
     return check
@@ -96,12 +108,19 @@ class detect_anomaly(_Setting):
     def __init__(self, check_nan: bool = True):
         super().__init__(watch=Watch() if check_nan else None)
 
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        if self.changes["watch"] is not None:
+            self.changes["watch"].end()
+
     def _recreate_cm(self) -> detect_anomaly:
         return detect_anomaly(self.changes["watch"] is not None)
 
 
 def set_detect_anomaly(mode: bool, check_nan: bool = True) -> None:
     """`detect_anomaly` from here on, in all threads, or no longer."""
+    if (former := MODE.get().watch) is not None:
+        former.end()
     _set(watch=Watch() if mode and check_nan else None)
 
 

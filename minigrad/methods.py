@@ -7,7 +7,7 @@ from typing import Any
 from . import creation, functions
 from .convert import as_array
 from .errors import ArgumentError
-from .primitive import ALIASES, PRIMITIVES, Primitive, broadcast, kind_of
+from .primitive import ALIASES, DECLARED, PRIMITIVES, Primitive, broadcast, kind_of
 from .tensor import F, Tensor, wrap
 
 
@@ -53,12 +53,21 @@ def polygamma(self: Tensor, n: int) -> Tensor:
     return functions.polygamma(n, self)
 
 
-for name, p in PRIMITIVES.items():
-    if p.public and not p.variadic and name not in ("where", "reshape", "squeeze", "real", "imag"):
-        if not hasattr(Tensor, name):
-            setattr(Tensor, name, Lazy(name, name, in_place=False))
-        if edits(p) and not hasattr(Tensor, f"{name}_"):
-            setattr(Tensor, f"{name}_", Lazy(name, f"{name}_", in_place=True))
+MADE: set[str] = set()  # the methods that come from declarations
+
+
+def as_method(p: Primitive) -> None:
+    """``x.exp()`` and ``x.exp_()`` for a primitive exp, where the names are free."""
+    if p.public and not p.variadic and p.name not in ("where", "reshape", "squeeze", "real", "imag"):
+        for name, in_place in [(p.name, False), (f"{p.name}_", True)][: 1 + edits(p)]:
+            if name in MADE or not hasattr(Tensor, name):
+                MADE.add(name)
+                setattr(Tensor, name, Lazy(p.name, name, in_place=in_place))
+
+
+for p in PRIMITIVES.values():
+    as_method(p)
+DECLARED.append(as_method)
 
 
 setattr(Tensor, "real", property(lambda self: F.real(self)))  # noqa: B010  attributes, as in NumPy and PyTorch

@@ -38,7 +38,7 @@ import numpy as np
 from .errors import AxisError, ShapeError
 
 PRIMITIVES: dict[str, Primitive] = {}
-REDECLARED: list[Callable[[str], Any]] = []  # called with a name whose primitive is replaced, to forget the former
+DECLARED: list[Callable[[Primitive], Any]] = []  # who wants to know of every new primitive
 ALIASES: dict[str, str] = {}  # another name that users type -> the primitive's
 MANY = sys.maxsize  # outputs=MANY: as many as the keywords of the call say; rules may then read g and keywords only
 
@@ -191,9 +191,9 @@ class Primitive:
             other = PRIMITIVES[self.name].declared_in
             if other != self.declared_in or other.startswith("minigrad."):
                 raise ValueError(f"primitive {self.name!r} is declared twice, first in {other}: choose another name.")
-            for forget in REDECLARED:  # a cell of a notebook run again
-                forget(self.name)
-        PRIMITIVES[self.name] = self
+        PRIMITIVES[self.name] = self  # in the place of a former one where a cell of a notebook is run again
+        for heard in DECLARED:
+            heard(self)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}{self.signature}>"

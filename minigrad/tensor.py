@@ -21,7 +21,7 @@ from .errors import AxisError, DTypeError, GradError, ShapeError
 from .explain import explained
 from .mistakes import warn_once
 from .mode import MODE, Mode
-from .primitive import PRIMITIVES, REDECLARED, Primitive, kind_of
+from .primitive import DECLARED, PRIMITIVES, Primitive, kind_of
 from .signature import written_out
 
 FLOAT32, COMPLEX128 = np.dtype(np.float32), np.dtype(np.complex128)
@@ -448,4 +448,4 @@ class TensorFunctions:
 
 
 F: Any = TensorFunctions()
-REDECLARED.append(lambda name: F.__dict__.pop(name, None))
+DECLARED.append(lambda p: F.__dict__.pop(p.name, None))

@@ -401,8 +401,10 @@ def test_a_cell_run_again_declares_its_operation_anew():
             t = mg.tensor(x, requires_grad=True)
             mg.scaled_again(t).sum().backward()
             assert t.grad.tolist() == [factor, factor]
+            methods = (t.detach().scaled_again(), t.detach().clone().scaled_again_())
+            assert [y.tolist() for y in methods] == [[factor, 2 * factor]] * 2
         finally:
             if factor == 3.0:
-                del PRIMITIVES["scaled_again"]
-    with pytest.raises(ValueError, match="'exp' is declared twice, first in minigrad.ops.elementwise: choose another"):
+                del PRIMITIVES["scaled_again"], mg.Tensor.scaled_again, mg.Tensor.scaled_again_
+    with pytest.raises(ValueError, match=r"'exp' is declared twice, first in minigrad\.ops\.elementwise: choose"):
         mg.elementwise("exp", "exp({x})", x=lambda g: g, doc="y = e**x.")

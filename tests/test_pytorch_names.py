@@ -208,6 +208,16 @@ def test_a_gradient_of_nan_is_named():
             y.sum().backward()
 
 
+def test_a_gradient_of_nan_that_arises_at_a_leaf_is_named():
+    x = mg.tensor([0.0, 1.0], requires_grad=True)
+    loss = lambda: mg.where(x > 0, mg.sqrt(x), 0.0).sum()
+    named = pytest.raises(DivergenceError, match=r"a leaf of shape \(2,\), first used at .*test_pytorch_names.py")
+    with mg.autograd.detect_anomaly(), np.errstate(all="ignore"), named:
+        loss().backward()
+    with np.errstate(all="ignore"):  # the hook is gone
+        loss().backward()
+
+
 def test_anomalies_are_looked_for_in_all_modes():
     assert not mg.is_anomaly_enabled()
     mg.autograd.set_detect_anomaly(True)

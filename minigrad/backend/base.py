@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import halves
 from ..errors import BackendError
-from ..primitive import PRIMITIVES, REDECLARED, Primitive
+from ..primitive import DECLARED, PRIMITIVES, Primitive
 
 
 class Backend:
@@ -110,7 +110,7 @@ class Functions:
 
     def __init__(self, backend: Backend):
         self._backend = backend
-        REDECLARED.append(lambda name: self.__dict__.pop(name, None))
+        DECLARED.append(lambda p: self.__dict__.pop(p.name, None))
 
     def __getattr__(self, name: str) -> Callable:
         p = PRIMITIVES.get(name)

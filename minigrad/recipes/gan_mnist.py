@@ -25,7 +25,8 @@ from . import cnn_mnist, judge
 from .run import Run
 
 DEFAULTS = {
-    "epochs": 12, "batch_size": 128, "lr": 2e-4, "noise": 64, "width": 32, "average": 0.999, "every": 1, "samples": 2000,
+    "epochs": 12, "batch_size": 128, "lr": 2e-4, "noise": 64, "width": 32, "average": 0.999,
+    "every": 1, "samples": 2000,
 }  # fmt: skip
 SMOKE = {"width": 4, "noise": 8, "samples": 40}
 
@@ -135,7 +136,13 @@ def train(run: Run) -> None:
     if run.resumed is None:  # else it has learned
         judge.learn(run, model.judge)
     adam = lambda player: optim.Adam(player.parameters(), lr=run.lr, betas=(0.5, 0.999))
-    game = Game(model, adam(model.generator), adam(model.discriminator), run.noise, [EMA(run.average, use_buffers=True), Album(run)])
+    game = Game(
+        model,
+        adam(model.generator),
+        adam(model.discriminator),
+        run.noise,
+        [EMA(run.average, use_buffers=True), Album(run)],
+    )
     batches = DataLoader(cnn_mnist.data(run, "train"), run.batch_size, shuffle=True, drop_last=True, seed=run.seed)
     run.fit(game, batches)
     test(run, model)
