@@ -211,6 +211,20 @@ CASES: dict[str, Case] = {
     "sum (32, 64, 56, 56) axes 0, 2, 3": op(lambda c, x: x.sum((0, 2, 3)), normal(*IMAGES)),
     "max (4096, 1024) axis 1": op(lambda c, x: c.m.amax(x, 1), normal(*WIDE)),
     "min (4096, 1024) axis 1": op(lambda c, x: c.m.amin(x, 1), normal(*WIDE)),
+    "interpolate nearest x2 (32, 64, 28, 28)": op(
+        lambda c, x: c.F.interpolate(x, scale_factor=2), normal(32, 64, 28, 28)
+    ),
+    "interpolate bilinear x2 (32, 64, 28, 28)": op(
+        lambda c, x: c.F.interpolate(x, scale_factor=2, mode="bilinear"), normal(32, 64, 28, 28)
+    ),
+    "grid_sample (8, 16, 56, 56)": op(
+        lambda c, x, grid: c.F.grid_sample(x, grid, align_corners=False), normal(8, 16, 56, 56), normal(8, 56, 56, 2)
+    ),
+    "ctc_loss (320, 16, 32), 8 labels": op(
+        lambda c, x, t: c.F.ctc_loss(c.F.log_softmax(x, -1), t, (len(x),) * 16, (8,) * 16, blank=31),
+        normal(320, 16, 32),
+        index(31, 16, 8),
+    ),
     "embedding 10000 x 256 at (64, 128)": op(
         lambda c, i, w: c.F.embedding(i, w), index(10_000, 64, 128), normal(10_000, 256)
     ),

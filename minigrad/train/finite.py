@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..mistakes import meant
 from ..mode import no_grad
 from ..nn import Module
 from ..tensor import Tensor
@@ -27,7 +28,7 @@ def first_nonfinite(model: Module, forward: Callable[[], Any], batch: Any = ()) 
             return f"The parameter {name} {p.shape} holds {_count(p)} values that are not finite."
     hooks = [module.register_forward_hook(_look(name or "the model")) for name, module in model.named_modules()]
     try:
-        with no_grad():
+        with no_grad(), meant():
             forward()
     except _Found as found:
         return str(found)
