@@ -80,7 +80,7 @@ def test_shapes_are_those_that_come_out():
 
 def test_second_order_and_kernels():
     assert ops.entry("layer_norm").higher == "the body is differentiated, in any order"
-    assert ops.entry("layer_norm").kernels == ["numba: kernels/cpu/norm.py"]
+    assert ops.entry("layer_norm").kernels == ["cupy: kernels/cuda/norm.py", "numba: kernels/cpu/norm.py"]
     assert ops.entry("exp").higher.startswith("the rules are made of primitives")
     assert ops.entry("equal").higher == "" and ops.entry("equal").without
     assert all(ops.entry(n).higher == f"none: {p.no_second}" for n, p in PRIMITIVES.items() if p.no_second)

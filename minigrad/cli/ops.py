@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from functools import cache, partial
-from importlib import resources
+from importlib import import_module, resources
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -178,6 +178,7 @@ def _shown(argument: Any) -> str:
 
 def _kernels(p: Primitive) -> list[str]:
     """For each backend, where its kernels are."""
+    import_module("minigrad.kernels.cuda")  # its table too, with or without a GPU
     lines = []
     for backend, kernels in sorted(p.kernels.items()):
         places = [
