@@ -4,6 +4,8 @@ over ``cupy``, which mirrors NumPy's names.
 The table in ``minigrad.kernels.cuda`` names the kernels; the first call that one admits compiles it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
