@@ -33,6 +33,7 @@ from ..recipes.run import Run
 from ..tensor import Tensor
 from ..threads import get_num_threads
 from ..train import Callback, ClipGradients, EarlyStopping, Trainer
+from .measure import machine
 from .twin import loss_of, twin
 
 
@@ -145,6 +146,13 @@ def compare(name: str, *, epochs: int | None, seed: int, backend: str, smoke: bo
     }
 
 
+def record(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows into the file, in the place of earlier ones of the same recipes; others stay."""
+    old = json.loads(path.read_text())["rows"] if path.exists() else []
+    kept = {row["recipe"]: row for row in (*old, *rows)}
+    io.atomic_write(path, json.dumps({"machine": machine(), "rows": [*kept.values()]}, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m minigrad.benchmarks.parity", description=__doc__)
     parser.add_argument("recipes", nargs="+")
@@ -170,7 +178,7 @@ def main() -> None:
             flush=True,
         )
     if options.json:
-        io.atomic_write(options.json, json.dumps(rows, indent=1) + "\n")
+        record(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes the README's tables of figures from the JSON files of `make bench` in benchmarks/results.
+"""Writes the README's tables of figures from the JSON files in benchmarks/results: `make bench`'s, and parity's.
 
 python -m minigrad.benchmarks.table
 """
@@ -16,6 +16,7 @@ from .suite import geometric_mean
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- figures, by benchmarks/table.py -->", "<!-- end of figures -->"
+BEGIN_PARITY, END_PARITY = "<!-- parity, by benchmarks/table.py -->", "<!-- end of parity -->"
 
 
 def train(rows: Sequence[dict]) -> Iterator[str]:
@@ -98,25 +99,49 @@ def tables(folder: Path) -> str:
             results = json.loads(path.read_text())
             for suite in results["suites"]:
                 if suite["suite"] == name:
-                    lines += [*table(suite["rows"]), "", where(results["machine"], suite["protocol"]), ""]
+                    lines += [
+                        *table(suite["rows"]),
+                        "",
+                        f"{where(results['machine'])}; {rounds(suite['protocol'])}.",
+                        "",
+                    ]
     return "\n".join(lines)
 
 
-def where(machine: dict, protocol: dict) -> str:
+def rounds(protocol: dict) -> str:
+    return f"{protocol['rounds']} rounds of {protocol['seconds']} s"
+
+
+def parity(folder: Path) -> str:
+    """The table of recipes trained by both; "" if there are no results."""
+    if not (path := folder / "parity.json").exists():
+        return ""
+    results = json.loads(path.read_text())
+    lines = ["| recipe, epochs | figure | minigrad | PyTorch | seconds |", "|---|---|---:|---:|---:|"]
+    for r in results["rows"]:
+        both = [r[who] for who in ("minigrad", "torch")]
+        values = [f"{one['value']:.4g}" for one in both]
+        seconds = ", ".join(f"{one['seconds']:.3g}" for one in both)
+        figure = f"{r['figure']}, {r['unit']}" if r["unit"] else r["figure"]
+        lines.append(f"| `{r['recipe']}`, {r['epochs']} | {figure} | {values[0]} | {values[1]} | {seconds} |")
+    return "\n".join([*lines, "", f"{where(results['machine'])}."])
+
+
+def where(machine: dict) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
-    return (
-        f"{machine['cpu']}, {machine['threads']} threads, Python {machine['python']}, {versions}; {machine['date']}; "
-        f"{protocol['rounds']} rounds of {protocol['seconds']} s."
-    )
+    return f"{machine['cpu']}, {machine['threads']} threads, Python {machine['python']}, {versions}; {machine['date']}"
 
 
 def write(readme: Path, folder: Path) -> bool:
-    """Renew the README; False if there are no results."""
-    text, made = readme.read_text(), tables(folder)
+    """Renew the README's tables; False if there are no results."""
+    text, made = readme.read_text(), False
+    for begin, end, table in ((BEGIN, END, tables(folder)), (BEGIN_PARITY, END_PARITY, parity(folder))):
+        if table and begin in text:
+            start, stop = text.index(begin) + len(begin), text.index(end)
+            text, made = f"{text[:start]}\n{table.rstrip()}\n{text[stop:]}", True
     if made:
-        start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-        readme.write_text(f"{text[:start]}\n{made.rstrip()}\n{text[end:]}")
-    return bool(made)
+        readme.write_text(text)
+    return made
 
 
 if __name__ == "__main__":

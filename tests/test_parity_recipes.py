@@ -1,5 +1,7 @@
 """The recipes beside PyTorch, on tiny data: the same file makes PyTorch's model, and it learns the same."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -36,3 +38,15 @@ def test_the_twin_has_the_same_weights_by_the_same_names(name, tmp_path):
 def test_imports_are_taken_out_and_nothing_else():
     source = "from . import a\nfrom .b import (\n    c,\n    d,\n)\nfrom ..e import f  # g\nimport h\nx = 'from .i'\n"
     assert without_imports(source).split("\n") == ["", "", "", "import h", "x = 'from .i'", ""]
+
+
+def test_a_later_run_replaces_its_own_rows_in_the_file(tmp_path):
+    path = tmp_path / "parity.json"
+    row = lambda recipe, value: {"recipe": recipe, "minigrad": {"value": value}}
+    parity.record(path, [row("a", 1), row("b", 2)])
+    parity.record(path, [row("b", 3), row("c", 4)])
+    assert [(r["recipe"], r["minigrad"]["value"]) for r in json.loads(path.read_text())["rows"]] == [
+        ("a", 1),
+        ("b", 3),
+        ("c", 4),
+    ]
