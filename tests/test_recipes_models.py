@@ -99,7 +99,7 @@ def test_principal_components_are_the_best_linear_code():
 # ---- gan-mnist -------------------------------------------------------------------------------------------------------
 def game(stop=0):
     mg.manual_seed(0)
-    model = gan_mnist.GAN(4, 2, nn.Linear(2, 2))
+    model = gan_mnist.GAN(4, 2, 3, nn.Linear(2, 2))
     adam = lambda player: optim.Adam(player.parameters(), lr=1e-3, betas=(0.5, 0.999))
     stops = type("Stops", (mg.train.Callback,), {"batch_end": lambda self, t: setattr(t, "stopping", t.batch == stop)})
     return gan_mnist.Game(model, adam(model.generator), adam(model.discriminator), 4, [stops()])
@@ -127,10 +127,20 @@ def test_each_player_learns_in_its_own_turn():
     player = lambda name: [p.numpy().copy() for p in getattr(t.model, name).parameters()]
     t.opponent.step = lambda: None
     before = player("discriminator"), player("generator"), player("judge")
-    t.step((Tensor(PICTURES), None))
+    t.step((Tensor(PICTURES), Tensor(np.arange(len(PICTURES)) % 10)))
     after = player("discriminator"), player("generator"), player("judge")
     same = [all((a == b).all() for a, b in zip(*both)) for both in zip(before, after)]
     assert same == [True, False, True]
+
+
+def test_digits_drawn_on_demand(tmp_path):
+    model = game().model
+    run = SimpleNamespace(noise=4, seed=0, out=tmp_path)
+    assert gan_mnist.generate(run, model, "20 26", 3, 1.0) == str(tmp_path / "generated.png")
+    with pytest.raises(mg.errors.ArgumentError, match="draws digits; it was asked for 'a 7'"):
+        gan_mnist.generate(run, model, "a 7", 3, 1.0)
+    z = mg.zeros(2, 3)
+    assert gan_mnist.wish(z, Tensor(np.array([9, 0]))).numpy().nonzero()[1].tolist() == [12, 3]
 
 
 def test_the_verdict_on_pictures():
@@ -138,6 +148,7 @@ def test_the_verdict_on_pictures():
     sure[1].weight.data = Tensor(100 * np.eye(10, 4, dtype=np.float32))
     four = np.eye(4, dtype=np.float32).reshape(4, 1, 2, 2)
     assert judge.verdict(sure, four)["score"] == pytest.approx(4)  # four digits, each without doubt
+    assert judge.read(sure, four).tolist() == [0, 1, 2, 3]
     assert judge.verdict(sure, four[:1])["score"] == pytest.approx(1)  # always the same
     assert judge.verdict(sure, 0 * four)["sure"] == pytest.approx(0.1)  # no idea
 

@@ -9,6 +9,7 @@ import numpy as np
 from .. import nn, optim
 from ..data import ArrayDataset, DataLoader
 from ..nn import functional as F
+from ..tensor import Tensor
 from ..train import Accuracy, Trainer
 from .cnn_mnist import data
 from .run import Run
@@ -28,6 +29,16 @@ def accuracy(run: Run, judge: nn.Module) -> float:
     return figures["accuracy"]
 
 
+def scores(judge: nn.Module, pictures: np.ndarray) -> Tensor:
+    """Of (N, 1, 28, 28) pictures, (N, 10)."""
+    return Trainer(judge, F.cross_entropy).predict(DataLoader(ArrayDataset(pictures), 500))
+
+
+def read(judge: nn.Module, pictures: np.ndarray) -> np.ndarray:
+    """The digit it sees in each, (N,)."""
+    return scores(judge, pictures).numpy().argmax(axis=1)
+
+
 def verdict(judge: nn.Module, pictures: np.ndarray) -> dict[str, Any]:
     """What it says of (N, 1, 28, 28) pictures, from its probabilities p(k | x):
 
@@ -35,8 +46,7 @@ def verdict(judge: nn.Module, pictures: np.ndarray) -> dict[str, Any]:
     and other pictures it is the inception score of Salimans et al. 2016, arXiv:1606.03498. sure: the mean of the
     largest p, from 0.1 to 1; shares: (10,) how often each digit was seen.
     """
-    scores = Trainer(judge, F.cross_entropy).predict(DataLoader(ArrayDataset(pictures), 500))
-    p = F.softmax(scores, dim=-1).numpy().astype(np.float64)  # (N, 10)
+    p = F.softmax(scores(judge, pictures), dim=-1).numpy().astype(np.float64)  # (N, 10)
     entropy = lambda q: -(q * np.log(np.maximum(q, 1e-30))).sum(axis=-1)
     return {
         "score": float(np.exp(entropy(p.mean(axis=0)) - entropy(p).mean())),
