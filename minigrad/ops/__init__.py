@@ -2,6 +2,7 @@
 
 from . import activation as activation
 from . import bessel as bessel
+from . import convolution as convolution
 from . import ctc as ctc
 from . import cumulative as cumulative
 from . import decompositions as decompositions
@@ -12,6 +13,7 @@ from . import gamma as gamma
 from . import indexing as indexing
 from . import linalg as linalg
 from . import nn as nn
+from . import pooling as pooling
 from . import recurrent as recurrent
 from . import reduce as reduce
 from . import resample as resample

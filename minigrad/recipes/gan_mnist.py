@@ -1,7 +1,7 @@
 """Two networks that play against each other, until one of them draws the digits it is asked for: a GAN on MNIST.
 
 Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1, with the generator's loss of section 3, whose gradient does not
-vanish while the discriminator wins; both are told the digit (Mirza, Osindero 2014, arXiv:1411.1784), the one that judges
+vanish while the discriminator wins; both are told the digit (Mirza, Osindero 2014, arXiv:1411.1784), one of them
 by a product with its features (Miyato, Koyama 2018, arXiv:1802.05637); convolutions, initial weights and momentum as
 DCGAN's (Radford, Metz, Chintala 2015, arXiv:1511.06434). The players chase each other in circles: what draws in the end
 is the average of the weights along the way (Yazici et al. 2019, arXiv:1806.04498).
