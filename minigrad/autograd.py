@@ -190,6 +190,8 @@ class Rules:
         values = {**primitive.defaults, **node.params, "F": F, "g": g}
         for name, saved in zip(plan.names, node.saved):
             values[name] = self.operand(name, saved, node)
+        if plan.shaped:
+            values["shapes"] = primitive.shapes([p.shape for p in inputs])
         for i, g_input in self.gradients(node, g, values, useful):
             parent = inputs[i]
             if parent is None or g_input is None:

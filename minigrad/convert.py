@@ -141,6 +141,8 @@ def mapped(k: Any) -> bool:
 
 def index(key: Any) -> tuple[tuple, list[Any]]:
     """An indexing key as a tuple with a place for each index array, and those arrays (or tensors)."""
+    if type(key) is int or type(key) is slice:
+        return (key,), []
     keys, arrays = [], []
     for k in key if isinstance(key, tuple) else (key,):
         if type(k) is int or type(k) is slice:

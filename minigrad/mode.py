@@ -19,7 +19,8 @@ class Mode:
     """What `apply` looks up per thread and context. `but` gives a changed copy; only `_set` changes one, the first."""
 
     FIELDS = ("host", "device", "recording", "default_dtype", "levels", "below", "cast", "watch")
-    __slots__ = (*FIELDS, "_plain", "detour")
+    SWITCHES = frozenset(("recording", "below", "cast"))
+    __slots__ = (*FIELDS, "_switched", "detour")
 
     def __init__(
         self,
@@ -40,22 +41,30 @@ class Mode:
         self.below = below  # do tapes of lower levels record? None: as this one
         self.cast = cast  # what autocast puts before every primitive; see amp/autocast.py
         self.watch = watch  # what looks at every result for NaN; see anomaly.py
-        self._plain: Mode | None = None
         self.route()
 
     def route(self) -> None:
+        self._switched: dict[tuple, Mode] = {}  # (recording, below, is autocast off?) -> this mode with these switches
         # (primitive, args, keywords) -> its result, instead of `apply`; None, as nearly always: nothing
         self.detour: Any = self.watch or self.cast or (self.levels[-1].apply if self.levels else None)
 
     def but(self, **changes: Any) -> Mode:
+        if changes.keys() <= self.SWITCHES and changes.get("cast") is None:  # of those a dozen at most, each made once
+            recording, below = changes.get("recording", self.recording), changes.get("below", self.below)
+            key = recording, below, "cast" in changes or self.cast is None
+            if key not in self._switched:
+                self._switched[key] = made = self._changed(changes)
+                made._switched = self._switched
+            return self._switched[key]
+        return self._changed(changes)
+
+    def _changed(self, changes: dict[str, Any]) -> Mode:
         return Mode(**{name: changes.get(name, getattr(self, name)) for name in self.FIELDS})
 
     @property
     def plain(self) -> Mode:
-        """This mode without autocast, made once."""
-        if self._plain is None:
-            self._plain = self.but(cast=None)
-        return self._plain
+        """This mode without autocast."""
+        return self.but(cast=None)
 
 
 INITIAL = Mode(get_backend("numba"), get_backend("numba"), True, np.dtype(np.float32))

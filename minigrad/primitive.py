@@ -102,7 +102,7 @@ class Step(NamedTuple):
 class Plan:
     """What recording one application costs and keeps: the rules that will run, and the values they name."""
 
-    __slots__ = ("body", "keeps_output", "keeps_shapes", "missing", "names", "pick", "primitive", "steps")
+    __slots__ = ("body", "keeps_output", "keeps_shapes", "missing", "names", "pick", "primitive", "shaped", "steps")
 
     def __init__(
         self,
@@ -112,6 +112,7 @@ class Plan:
         pick: Callable,
         body: tuple[bool, bool] = (False, False),
         missing: tuple[int, ...] = (),
+        shaped: bool = False,
     ):
         self.primitive = primitive
         self.steps = steps
@@ -120,6 +121,7 @@ class Plan:
         self.body = body  # is the body differentiated instead: [False] on arrays, [True] where the gradient is recorded
         self.missing = missing  # positions of inputs that have no rule, and no body serves them
         self.keeps_output, self.keeps_shapes = "y" in names, "shapes" in names
+        self.shaped = shaped  # do rules read shapes that need not be kept, as every input's node has its own?
 
 
 def _declaring_module() -> str:
@@ -209,8 +211,13 @@ class Primitive:
 
     @cached_property
     def Shapes(self) -> Any:
-        """The named tuple that rules receive as `shapes`."""
         return namedtuple("Shapes", self.inputs)
+
+    def shapes(self, found: list) -> tuple:
+        """What rules receive as `shapes`: those of the inputs, None for one that is not given."""
+        if self.variadic:
+            return tuple(found)
+        return self.Shapes._make(found + [None] * (len(self.inputs) - len(found)))
 
     def rule(self, *of: str) -> Callable[[Callable], Primitive]:
         """Decorator: the function is the gradient rule for the inputs named (several: it returns that many
@@ -271,16 +278,18 @@ class Primitive:
         if self.variadic:
             slots[self.inputs[-1]] = slice(outs + len(self.inputs) - 1, None)
         names = tuple(name for name in slots if name in needs)
+        keeps_shapes = "shapes" in needs and len(live) < count
         plan = Plan(
             self,
             tuple(
                 Step(rule, tuple(at), tuple(rule.of.index(self.input(i)) for i in at) if len(rule.of) > 1 else None)
                 for rule, at in rules.values()
             ),
-            (*names, "shapes") if "shapes" in needs else names,
+            (*names, "shapes") if keeps_shapes else names,
             _picker([slots[name] for name in names]),
             body,
             () if self.fused else tuple(i for i in live if self.input(i) not in self.rules),
+            "shapes" in needs and not keeps_shapes,
         )
         self.plans[key] = plan
         return plan

@@ -312,7 +312,10 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
         backend = mode.host
     else:
         backend, arrays, array = elsewhere(mode, arrays, array)
-    run = prim.impl.get(backend) or backend.resolve(prim)
+    try:
+        run = prim.impl[backend]
+    except KeyError:
+        run = backend.resolve(prim)
     if prim.fused and key and mode.recording and not prim.rules and prim.kernels.get(backend.name) is None:
         out = prim.forward(F, *args, **params)  # the body, recorded step by step
         return out[: prim.outputs] if prim.outputs > 1 else out[0] if prim.saves else out
@@ -320,9 +323,10 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
         out = run(*arrays, **params)
     except Exception as error:
         raise explained(prim, error, arrays, params) from None
-    if isinstance(out, np.generic) and backend.array is ndarray:
-        out = np.asarray(out)  # NumPy's functions return scalars where arrays are 0-d
-    if type(out) is not type(array) or (out.dtype is FLOAT64 and prim.kind):
+    kind = type(out)
+    if kind is not ndarray and isinstance(out, np.generic) and backend.array is ndarray:
+        out, kind = np.asarray(out), ndarray  # NumPy's functions return scalars where arrays are 0-d
+    if kind is not type(array) or (out.dtype is FLOAT64 and prim.kind):
         outs = settled(prim, out, arrays, backend, mode)
         if prim.outputs > 1:
             return several(prim, key | bit, args, parents, outs, params, mode.recording and key)
@@ -348,10 +352,7 @@ def record(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, p
         return None
     saved = plan.pick(outs + args) if plan.names else ()
     if plan.keeps_shapes:
-        shapes = [getattr(a, "shape", None) for a in args]
-        if not prim.variadic:
-            shapes += [None] * (len(prim.inputs) - len(shapes))
-        saved += (tuple(shapes) if prim.variadic else prim.Shapes._make(shapes),)
+        saved += (prim.shapes([getattr(a, "shape", None) for a in args]),)
     out = outs[0]
     return Node(plan, parents, saved, params, out.shape, out.dtype)
 

@@ -161,26 +161,28 @@ def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -
         kernel = kernel or load_kernel(load, otherwise)
         return kernel(*arrays, **params)
 
-    smallest = getattr(when, "smallest", None)  # elements of the first two, below which it refuses at once
-    if smallest is None or p.variadic:
-        return run
+    if smallest := getattr(when, "smallest", 0):  # elements of the first two, below which it refuses at once
+        return _small_pass(p, smallest, run, otherwise)
+    if fewest := getattr(when, "fewest", 0):  # operands, below which it refuses at once
+        return lambda *arrays, **params: (otherwise if len(arrays) < fewest else run)(*arrays, **params)
+    return run
 
-    def run_unary(x: Any, **params: Any) -> Any:  # small arrays pass with one comparison
-        try:
-            small = x.size < smallest
-        except AttributeError:  # a Python number
-            small = True
-        return otherwise(x, **params) if small else run(x, **params)
 
-    def run_binary(a: Any, b: Any) -> Any:
-        small = getattr(a, "size", 1) < smallest and getattr(b, "size", 1) < smallest
-        return otherwise(a, b) if small else run(a, b)
+def _small_pass(p: Primitive, smallest: int, run: Callable, otherwise: Callable) -> Callable:
+    """`otherwise` for small arrays, after one comparison. Written out, for collecting **params and handing them on
+    takes half as long as a small reduction; for softmax it is::
 
-    def run_more(a: Any, b: Any, *others: Any, **params: Any) -> Any:
-        small = a.size < smallest and b.size < smallest
-        return otherwise(a, b, *others, **params) if small else run(a, b, *others, **params)
-
-    return run_unary if len(p.inputs) == 1 else run_binary if len(p.inputs) == 2 and not p.defaults else run_more
+        def choose(x, *, axis=_axis):
+            return (otherwise if getattr(x, "size", 1) < smallest else run)(x, axis=axis)
+    """
+    inputs = [n + "=None" * (n in p.optional) for n in p.inputs]
+    keywords = [k if v is p.signature.empty else f"{k}=_{k}" for k, v in p.defaults.items()]
+    given = ", ".join([*p.inputs, *(f"{k}={k}" for k in p.defaults)])
+    small = " and ".join(f'getattr({n}, "size", 1) < smallest' for n in p.inputs[:2])  # a Python number has none
+    scope = {"smallest": smallest, "run": run, "otherwise": otherwise, **{f"_{k}": v for k, v in p.defaults.items()}}
+    head = ", ".join([*inputs, *["*"] * bool(keywords), *keywords])
+    exec(f"def choose({head}):\n    return (otherwise if {small} else run)({given})", scope)
+    return scope["choose"]
 
 
 def load_kernel(load: Callable, otherwise: Any = None) -> Any:

@@ -1,6 +1,7 @@
 """The reference backend: every primitive as its readable forward over NumPy, nothing compiled."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ from ..primitive import Primitive
 from .base import Backend
 
 
-def _reduce(reduce: Any) -> Callable:
-    """np.sum, np.max or np.min without their wrappers, which take as long as a small reduction."""
-    return lambda x, axis=None, keepdims=False: reduce(x, axis, None, None, keepdims)
+def _matmul(a: Any, b: Any) -> Any:
+    """np.matmul; of small matrices, a.dot is the same product in a third of its time."""
+    return a.dot(b) if getattr(a, "ndim", 0) == 2 and 0 < getattr(b, "ndim", 0) <= 2 else np.matmul(a, b)
 
 
 def _broadcast_to(x: Any, *, shape: Any) -> Any:
@@ -23,10 +24,12 @@ def _broadcast_to(x: Any, *, shape: Any) -> Any:
     return y
 
 
-DIRECT = {
-    "sum": _reduce(np.add.reduce),
-    "max": _reduce(np.maximum.reduce),
-    "min": _reduce(np.minimum.reduce),
+DIRECT: dict[str, Callable] = {
+    # what np.sum, np.max and np.min wrap, in wrappers that take as long as a small reduction
+    "sum": partial(np.add.reduce, axis=None),
+    "max": partial(np.maximum.reduce, axis=None),
+    "min": partial(np.minimum.reduce, axis=None),
+    "matmul": _matmul,
     "broadcast_to": _broadcast_to,
 }
 

@@ -61,8 +61,10 @@ def _whole(k):
 def getitem(xp, x, *arrays, key):
     """y = x[key]: slices, integers, None and ... give a view; index arrays and masks a copy. g returns to the places
     read."""
-    y = x[filled(key, arrays)]
-    if not y.shape and not arrays and Ellipsis not in key:
+    if arrays:
+        return x[filled(key, arrays)]
+    y = x[key]
+    if not y.shape and Ellipsis not in key:
         y = x[(*key, Ellipsis)]  # one element: NumPy gives a number, other libraries the view that is promised
     return y
 
