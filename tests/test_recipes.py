@@ -59,11 +59,12 @@ def tiny_data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_smoke(name, tiny_data, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("backend", ["numpy", "strict"])  # strict: nothing is read on the host but through the way out
+def test_smoke(backend, name, tiny_data, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("MINIGRAD_DATA", "")  # put back at the end: --data sets it
     recipe, out = find(name), tmp_path / "run"
-    common = [name, "--backend", "numpy", "--data", str(tiny_data), "--out", str(out)]
-    with mg.use_backend("numpy"):  # and whatever backend main() chooses ends with the test
+    common = [name, "--backend", backend, "--data", str(tiny_data), "--out", str(out)]
+    with mg.use_backend(backend):  # and whatever backend main() chooses ends with the test
         assert main(["train", *common, "--smoke"]) == 0, capsys.readouterr().err
         trained = capsys.readouterr().out
         last = trained.splitlines()[-1]

@@ -74,9 +74,9 @@ class QuantizedLayer(Module):
         if x.dtype.kind != "f":
             raise ArgumentError(f"{who}: x must be of floats: got {x.dtype}.")
         if self.input_scale is None:
-            scale, zero_point = range_of(x.array, x.backend.xp, who)
+            scale, zero_point = range_of(x, who)
         else:
-            scale, zero_point = float(self.input_scale.array), int(self.input_zero_point.array)
+            scale, zero_point = self.input_scale.item(), self.input_zero_point.item()
         return convolved(
             who,
             x,
@@ -86,7 +86,7 @@ class QuantizedLayer(Module):
             self.bias,
             scale,
             zero_point,
-            rectified=bool(self.rectified.array),
+            rectified=self.rectified.item(),
             **options,
         )
 
@@ -94,8 +94,8 @@ class QuantizedLayer(Module):
         return {**self.__dict__, "_packed": None}
 
     def _words(self) -> str:
-        held = "" if self.input_scale is None else f", input_scale={float(self.input_scale.array):.4g}"
-        return f"{held}, rectified=True" if bool(self.rectified.array) else held
+        held = "" if self.input_scale is None else f", input_scale={self.input_scale.item():.4g}"
+        return f"{held}, rectified=True" if self.rectified.item() else held
 
 
 class QuantizedLinear(QuantizedLayer):
@@ -194,6 +194,7 @@ def quantized(layer: Any, qparams: tuple | None = None, rectified: bool = False)
 def from_state(layer: Any, state: dict[str, Any]) -> QuantizedLayer:
     """The int8 form of a Linear, Conv1d or Conv2d with this state; of the layer only the options are taken."""
     if isinstance(layer, Linear):
-        return QuantizedLinear(**state).train(layer.training)  # type: ignore[return-value]
-    kind = QuantizedConv1d if isinstance(layer, Conv1d) else QuantizedConv2d
-    return kind(layer, **state).train(layer.training)  # type: ignore[return-value]
+        made: QuantizedLayer = QuantizedLinear(**state)
+    else:
+        made = (QuantizedConv1d if isinstance(layer, Conv1d) else QuantizedConv2d)(layer, **state)
+    return made.to(layer.weight.device).train(layer.training)  # type: ignore[return-value]

@@ -34,7 +34,7 @@ class MinMaxObserver(Module):
     @property
     def seen(self) -> bool:
         """Has there been data?"""
-        return bool((self.min_val.array <= self.max_val.array).all()) and self.min_val.size > 0
+        return (self.min_val <= self.max_val).all().item() and self.min_val.size > 0
 
     def _range(self, x: np.ndarray) -> tuple[Any, Any]:
         return x.min(), x.max()

@@ -56,10 +56,11 @@ def _tables(height: int, width: int, channels: int, kernel: tuple, stride: tuple
     return rows.astype(np.int64), steps.astype(np.int64), *out
 
 
-def range_of(x: Any, xp: Any, who: str) -> tuple[float, int]:
+def range_of(x: Tensor, who: str) -> tuple[float, int]:
     """(scale, zero point) of uint8 for the range of x: `qparams` in numbers, since each call of a layer asks."""
-    x = x.reshape(-1)  # one run: NumPy is slow where trailing axes are short
-    low, high = (np.float32(xp.min(x)), np.float32(xp.max(x))) if x.size else (ZERO, ZERO)
+    flat, xp, to_host = x.array.reshape(-1), x.backend.xp, x.backend.to_host
+    # one run of numbers: NumPy is slow where trailing axes are short
+    low, high = (np.float32(to_host(f(flat))) for f in (xp.min, xp.max)) if flat.size else (ZERO, ZERO)
     if not (-math.inf < low and high < math.inf):  # NaN compares as False
         raise ArgumentError(
             f"{who}: the range of x must be finite: got {low} to {high}. Look for NaN or infinity in the data."
@@ -95,7 +96,7 @@ def convolved(
     if any(n < d * (k - 1) + 1 for n, k, d in zip(size, kernel, dilation)):
         raise ShapeError(f"{who}: the kernel {kernel} must fit into the padded x {size}.")
     array, dtype = x.array, x.dtype
-    factors = (weight_scale.array * np.float32(scale)).astype(dtype)  # (O,)
+    factors = (weight_scale.array * float(np.float32(scale))).astype(dtype)  # (O,)
     shift = weight_scale.backend.xp.zeros(o, dtype) if bias is None else bias.array.astype(dtype)
     work = x.size * o * kernel[0] * kernel[1]
     kernels = None
@@ -117,8 +118,8 @@ def convolved(
         y = kernels.product(q, held.blocks, rows, steps, offset, factors, shift, planar=planar, rectified=rectified)
         return wrap(y.reshape(b, o, oh, ow) if planar else np.moveaxis(y.reshape(b, oh, ow, o), 3, 1))
     xp = x.backend.xp
-    _refuse_nan(who, bool(xp.isnan(array).any()))
-    steps = xp.clip(xp.rint(array * dtype.type(1 / np.asarray(scale, dtype))), -zero_point, 255 - zero_point)
+    _refuse_nan(who, bool(x.backend.to_host(xp.any(xp.isnan(array)))))
+    steps = xp.clip(xp.rint(array * float(1 / dtype.type(scale))), -zero_point, 255 - zero_point)
     steps = xp.pad(steps.astype(np.float64), ((0, 0), (0, 0), *frame))
     with no_grad():
         if kernel == (1, 1) and size == (1, 1):
@@ -127,7 +128,7 @@ def convolved(
         else:
             sums = F.conv2d(wrap(steps), wrap(weight.array.astype(np.float64)), None, stride, 0, dilation).array
     y = xp.rint(sums).astype(dtype) * factors[:, None, None] + shift[:, None, None]
-    return wrap(xp.maximum(y, dtype.type(0)) if rectified else y)
+    return wrap(xp.maximum(y, 0) if rectified else y)
 
 
 def _refuse_nan(who: str, wrong: bool) -> None:

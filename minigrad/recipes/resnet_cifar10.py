@@ -8,6 +8,7 @@ from .images import answer
 from .run import Run
 
 DEFAULTS = {"epochs": 30, "batch_size": 64, "lr": 0.1, "weight_decay": 5e-4, "width": 32, "blocks": 1}
+SMOKE = {"width": 4}
 
 
 class Block(nn.Module):
