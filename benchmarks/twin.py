@@ -114,6 +114,8 @@ def loss_of(trainer: Trainer, module: ModuleType, model: Any) -> Any:
     name = getattr(loss, "__name__", type(loss).__name__)
     if isinstance(loss, FunctionType) and loss.__module__ == module.__package__ + "." + module.__name__[6:]:  # type: ignore[operator]
         loss = rebound(loss, module)
+    elif isinstance(loss, FunctionType) and loss.__module__.startswith(f"{module.__package__}."):
+        loss = module.__dict__[name]  # another recipe's, already made anew
     elif isinstance(loss, FunctionType):
         loss = getattr(module.__dict__.get("F", torch.nn.functional), name)
     else:

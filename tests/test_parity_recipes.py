@@ -14,6 +14,14 @@ from minigrad import recipes
 from minigrad.mode import use_backend
 
 
+@pytest.fixture
+def tiny_shakespeare(tmp_path, monkeypatch):
+    folder = tmp_path / "tinyshakespeare"
+    folder.mkdir()
+    (folder / "input.txt").write_text("To be, or not to be: that is the question.\n" * 60)
+    monkeypatch.setenv("MINIGRAD_DATA", str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["linear-regression", "svm-hinge", "mlp-binary", "logistic-regression"])
 def test_the_same_file_learns_the_same_in_pytorch(name, capsys):
     with use_backend("numpy"):
@@ -33,6 +41,12 @@ def test_the_twin_has_the_same_weights_by_the_same_names(name, tmp_path):
         theirs = twin(recipe).network(run).state_dict()
     assert {k: v.shape for k, v in ours.items()} == {k: tuple(v.shape) for k, v in theirs.items()}
     assert all(np.asarray(v).dtype == ours[k].dtype for k, v in theirs.items())
+
+
+def test_a_loss_of_another_recipe(tiny_shakespeare, capsys):
+    with use_backend("numpy"):
+        row = parity.compare("wavenet", epochs=1, seed=0, backend="numpy", smoke=True)
+    assert row["torch"]["value"] == pytest.approx(row["minigrad"]["value"], rel=1e-4)
 
 
 def test_imports_are_taken_out_and_nothing_else():
