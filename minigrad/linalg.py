@@ -31,6 +31,7 @@ from .functions.products import vecdot as vecdot
 from .functions.spelling import named, spelled
 from .mode import MODE
 from .primitive import axes_of, kind_of
+from .signature import narrowed
 from .tensor import F, Tensor, wrap
 
 inf = math.inf
@@ -200,9 +201,7 @@ def diagonal(x: Any, /, *, offset: int = 0, axis1: int = -2, axis2: int = -1) ->
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
     """The sum of the diagonal: (..., M, N) to (...)."""
     d = diagonal(x, offset=offset)
-    if dtype is not None:
-        return F.sum(d.astype(dtype), axis=-1)
-    return F.sum(d, axis=-1)
+    return narrowed(F.sum(d if dtype is None else d.astype(dtype), axis=-1), dtype)
 
 
 def matrix_power(x: Any, n: int, /) -> Tensor:

@@ -321,7 +321,7 @@ def promoted(*given: Any) -> Any:
 
 
 def spread(*arrays: Any, subok: bool = False) -> tuple[Tensor, ...]:
-    return tuple(functions.broadcast_arrays(*arrays))
+    return functions.broadcast_arrays(*arrays)
 
 
 def copied(a: Any, order: str = "K", subok: bool = False) -> Tensor:
@@ -398,7 +398,7 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
     n, swap = len(xs), indexing == "xy" and len(xs) > 1
     place = lambda i: (1 - i if i < 2 else i) if swap else i
     xs = [F.reshape(x, tuple(-1 if place(i) == j else 1 for j in range(n))) for i, x in enumerate(xs)]
-    return tuple(xs if sparse else functions.broadcast_arrays(*xs))
+    return tuple(xs) if sparse else functions.broadcast_arrays(*xs)
 
 
 def _einsum_path(*operands: Any, **keywords: Any) -> Any:

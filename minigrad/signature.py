@@ -17,7 +17,7 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
     For softmax it is, in full::
 
         def softmax(x, axis=-1, **spelled):
-            if spelled: return _respelled(_p, softmax, (x,), dict(axis=axis), spelled)
+            if spelled or isinstance(axis, _kinds): return _respelled(_p, softmax, (x,), dict(axis=axis), spelled)
             return _apply(_p, x, axis=axis)
     """
     inputs = [f"*{n}" if p.variadic and n == p.inputs[-1] else n + "=None" * (n in p.optional) for n in p.inputs]
@@ -29,8 +29,9 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         "_into": _into,
         "_respelled": _respelled,
         "_placed": _placed,
-        "_kinds": p.pytorch[1] if p.pytorch else (),
+        "_kinds": (list, *(p.pytorch[1] if p.pytorch else ())),
         "_cast": _cast,
+        "_narrowed": narrowed,
         **{f"_{k}": v for k, v in p.defaults.items()},
     }
     required = [k for k, v in p.defaults.items() if v is p.signature.empty]
@@ -51,13 +52,13 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         lines.append(f"    if place: return _placed(_p, {p.name}, {p.inputs[0]}, place, keepdims, spelled)")
     if scaled:
         lines.append("    if alpha is not None: b = b * alpha")
-    if casts:  # the dtype to compute in
-        lines.append(f"    if dtype is not None: {p.inputs[0]} = _cast({p.inputs[0]}, dtype)")
+    if casts:  # the dtype to compute in; integers, which NumPy adds as int64, come back in it
+        given = ", ".join([f"_cast({p.inputs[0]}, dtype)", *(f"{k}={k}" for k in p.defaults), *["**spelled"] * axis])
+        lines.append(f"    if dtype is not None: return _narrowed({p.name}({given}), dtype)")
     if axis:
         given = ", ".join(f"{k}={k}" for k in p.defaults)
         again = f"_p, {p.name}, ({', '.join([*passed, ''])}), dict({given}), spelled"
-        odd = " or isinstance(axis, _kinds)" if p.pytorch and p.pytorch[1] else ""
-        lines.append(f"    if spelled{odd}: return _respelled({again})")
+        lines.append(f"    if spelled or isinstance(axis, _kinds): return _respelled({again})")
     if p.variadic:
         lines.append(f"    {p.inputs[-1]} = _unpack({p.inputs[-1]})")
     call = f"_apply({', '.join(['_p', *passed, *(f'{k}={k}' for k in p.defaults)])})"
@@ -83,6 +84,8 @@ def _respelled(p: Primitive, f: Callable, inputs: tuple, given: dict, spelled: d
                 f"{p.name}() got an unexpected keyword argument {name!r}. It takes: {', '.join(p.defaults)}."
             )
         given[ours[name]] = int(value) if isinstance(value, bool) and name == "unbiased" else value
+    if isinstance(given["axis"], list):  # as PyTorch, but not NumPy, takes them
+        given["axis"] = tuple(given["axis"])
     if p.pytorch and ("dim" in spelled or isinstance(given["axis"], p.pytorch[1])):
         return p.pytorch[0](*inputs, **given)
     return f(*inputs, **given)
@@ -101,6 +104,11 @@ def _placed(p: Primitive, f: Callable, x: Any, place: tuple, keepdims: Any, spel
 def _cast(x: Any, dtype: Any) -> Any:
     """x in the dtype to compute in."""
     return x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype)
+
+
+def narrowed(y: Any, dtype: Any) -> Any:
+    """An integer result in the dtype that was asked for, None: as it is. Sums of small integers are made as int64."""
+    return y if dtype is None or y.dtype.kind not in "iu" or y.dtype == dtype else y.astype(dtype)
 
 
 def _into(out: Any, y: Any, p: Primitive) -> Any:

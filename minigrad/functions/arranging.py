@@ -48,11 +48,11 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     return _broadcast_shapes("broadcast_shapes", *map(ints_of, shapes))
 
 
-def broadcast_arrays(*arrays: Any) -> list[Tensor]:
+def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
     """The arrays broadcast to one shape."""
     xs = [tensor_of(x) for x in _listed(arrays)]
     shape = _broadcast_shapes("broadcast_arrays", *(x.shape for x in xs))
-    return [F.broadcast_to(x, shape) for x in xs]
+    return tuple(F.broadcast_to(x, shape) for x in xs)
 
 
 broadcast_tensors = broadcast_arrays
@@ -547,7 +547,7 @@ def repeat(x: Tensor, repeats: Any, /, axis: int | None = None) -> Tensor:
         return F.reshape(y, (*x.shape[:axis], n * count, *x.shape[axis + 1 :]))
     if counts.shape != (n,):
         raise ShapeError(f"repeat: one count, or one for each of the {n} places of axis {axis}: got {counts.shape}.")
-    return x[(slice(None),) * axis + (np.repeat(np.arange(n), counts),)]
+    return x[(slice(None),) * axis + (np.repeat(np.arange(n), counts.astype(np.int64)),)]
 
 
 @spelled

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ArgumentError, AxisError, ShapeError
 from ..primitive import axes_of
+from ..signature import narrowed
 from ..tensor import F, Tensor
 from .arranging import concat, moveaxis, ravel
 from .indexing import axis_of
@@ -31,7 +32,7 @@ def _running(x: Tensor, axis: Any, f: Any, op: str) -> Tensor:
 @spelled
 def cumsum(x: Tensor, axis: int | None = None, dtype: Any = None) -> Tensor:
     """y[i] = x[0] + ... + x[i] along `axis`; None: of the flat array."""
-    return _running(_counted(x, dtype), axis, F.cumsum, "cumsum")
+    return narrowed(_running(_counted(x, dtype), axis, F.cumsum, "cumsum"), dtype)
 
 
 @spelled
@@ -41,7 +42,7 @@ def cumprod(x: Tensor, axis: int | None = None, dtype: Any = None) -> Tensor:
     >>> cumprod(tensor_of([1.0, 2.0, 3.0]))
     tensor([1., 2., 6.])
     """
-    return _running(_counted(x, dtype), axis, F.cumprod, "cumprod")
+    return narrowed(_running(_counted(x, dtype), axis, F.cumprod, "cumprod"), dtype)
 
 
 def _cumulative(x: Tensor, axis: int | None, dtype: Any, include_initial: bool, f: Any, first: int, op: str) -> Tensor:
@@ -52,7 +53,7 @@ def _cumulative(x: Tensor, axis: int | None, dtype: Any, include_initial: bool, 
     if not x.ndim:
         raise AxisError(f"{op}: a 0-d array has no axis.")
     (axis,) = axes_of(op, axis, x.ndim)
-    y = f(_counted(x, dtype), axis=axis)
+    y = narrowed(f(_counted(x, dtype), axis=axis), dtype)
     if not include_initial:
         return y
     return F.pad(y, widths=tuple((int(i == axis), 0) for i in range(x.ndim)), value=first)

@@ -15,6 +15,7 @@ from ..errors import ArgumentError, ShapeError
 from ..mode import MODE
 from ..ops.indexing import PLACE
 from ..primitive import axes_of, kind_of, with_ones
+from ..signature import narrowed
 from ..tensor import F, Tensor, wrap
 from .arranging import ravel
 from .cumulating import _counted
@@ -46,13 +47,13 @@ def _kept(y: Tensor, axis: Any, x: Tensor, keepdims: bool) -> Tensor:
 @spelled
 def nansum(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The sum over `axis` with NaN as 0."""
-    return F.sum(_counted(_numbers(x, 0), dtype), axis=axis, keepdims=keepdims)
+    return narrowed(F.sum(_counted(_numbers(x, 0), dtype), axis=axis, keepdims=keepdims), dtype)
 
 
 @spelled
 def nanprod(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The product over `axis` with NaN as 1."""
-    return F.prod(_counted(_numbers(x, 1), dtype), axis=axis, keepdims=keepdims)
+    return narrowed(F.prod(_counted(_numbers(x, 1), dtype), axis=axis, keepdims=keepdims), dtype)
 
 
 @spelled

@@ -138,11 +138,11 @@ def sign_rule(F, g, x):
 
 
 def direction(xp, x):
-    """NumPy's sign, but x / |x| of a complex x in the arithmetic of division, as the standard has it."""
+    """NumPy's sign, but x / |x| of a complex x in the arithmetic of division, as the standard has it; +0 of +-0."""
     if getattr(getattr(x, "dtype", None), "kind", "f") != "c":
         return xp.sign(x)
     r = xp.abs(x)
-    return x / xp.where(xp.equal(r, 0), 1, r)
+    return xp.where(xp.equal(r, 0), 0, x / xp.where(xp.equal(r, 0), 1, r))
 
 
 sign = elementwise(
@@ -191,8 +191,22 @@ hypot = elementwise(
 # ---- exponentials and logarithms -----------------------------------------------------------------------------------
 exp = elementwise("exp", "exp({x})", kind="float", x=lambda g, y: g * y, complex_ok=True, doc="y = e**x.")
 exp2 = elementwise("exp2", "exp2({x})", kind="float", x=lambda g, y: g * y * 0.6931471805599453, doc="y = 2**x.")
+
+
+def less_one(xp, x):
+    """e**x - 1; of a complex x with an infinity or NaN as C99 and the standard have it, where NumPy says NaN."""
+    y = xp.expm1(x)
+    return xp.where(xp.isfinite(x), y, xp.exp(x) - 1) if x.dtype.kind == "c" else y
+
+
 expm1 = elementwise(
-    "expm1", "expm1({x})", kind="float", x=lambda g, y: g * (y + 1), complex_ok=True, doc="y = e**x - 1, exact near 0."
+    "expm1",
+    "expm1({x})",
+    kind="float",
+    x=lambda g, y: g * (y + 1),
+    forward=less_one,
+    complex_ok=True,
+    doc="y = e**x - 1, exact near 0.",
 )
 log = elementwise(
     "log", "log({x})", kind="float", domain="x > 0", x=lambda g, x: g / x, complex_ok=True, doc="y = ln x."
