@@ -7,6 +7,7 @@ device None: where new tensors are made (`set_backend`), or where the given tens
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,24 @@ import numpy as np
 from .convert import as_array, backend_at, default_of
 from .errors import ArgumentError, ShapeError
 from .halves import dtype as dtype_of
+from .mistakes import warn_once
 from .mode import MODE, use_backend
-from .primitive import kind_of
+from .primitive import kind_of, result_dtype
 from .tensor import F, Tensor, wrap
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A new tensor with a copy of the data. Python floats become float32; arrays keep their dtype.
+    """A new tensor with a copy of the data. Python floats become float32; arrays keep their dtype. The gradient of a
+    tensor does not pass: `asarray` and ``x.clone()`` are for that.
 
     >>> tensor([[1.0, 2.0], [3.0, 4.0]]).shape
     (2, 2)
     """
+    if getattr(data, "node", None) is not None:
+        warn_once(
+            "tensor: copies the values, the gradient of the tensor given ends here. Use x.clone() to keep it, "
+            "x.detach().clone() to end it on purpose."
+        )
     if device is None:
         return Tensor(data, dtype=dtype, requires_grad=requires_grad)
     with use_backend(backend_at(device)):
@@ -72,6 +80,25 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     return y if device is None else asarray(y, device=device)
 
 
+def _follows(value: Any) -> bool:
+    """Does a gradient pass this value, has it axes, or is it not known yet, inside a function transform?"""
+    if isinstance(value, Tensor) and (value.node is not None or hasattr(value.array, "level")):
+        return True
+    return getattr(value, "ndim", 0) > 0
+
+
+def _number(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _at(y: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """A computed tensor in this dtype (None: as it is), there; a leaf with a gradient if it has no history."""
+    y = y.to(device=device, dtype=dtype)
+    if requires_grad:
+        y.requires_grad = True
+    return y
+
+
 def _made(array: Any, requires_grad: bool) -> Tensor:
     y = wrap(array)
     if requires_grad:
@@ -113,7 +140,14 @@ def empty(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None,
 
 
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of this shape, every element `fill_value`, in its dtype unless given."""
+    """A tensor of this shape, every element `fill_value`, in its dtype unless given; the gradient of a tensor passes.
+
+    >>> full((2, 3), 1.5).sum()
+    tensor(9.)
+    """
+    if _follows(fill_value):
+        y = F.copy(F.broadcast_to(asarray(fill_value), _shape(shape)))
+        return _at(y, dtype, device, requires_grad)
     value = as_array(fill_value, dtype)
     with use_backend(backend_at(device)):
         return _made(backend_at(device).xp.full(_shape(shape), as_array(value), value.dtype), requires_grad)
@@ -145,6 +179,9 @@ def full_like(
     x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """As `full`, with the shape of x, and its dtype and device unless given."""
+    if _follows(fill_value):
+        x = x if isinstance(x, Tensor) else asarray(x)
+        return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
     value = fill_value.array if isinstance(fill_value, Tensor) else fill_value
     return _like("full", x, dtype, device, value).requires_grad_(requires_grad)
 
@@ -161,12 +198,18 @@ def arange(
 ) -> Tensor:
     """start, start + step, ... below stop: (n,), n = ceil((stop - start) / step); one argument: from 0 to it.
 
-    int64 if all are integers, else the default dtype.
+    int64 if all are integers, the dtype of float tensors, else the default dtype. Gradients pass to start and step.
     """
-    start, stop, step = (v.item() if hasattr(v, "item") else v for v in (start, stop, step))
     start, stop = (0, start) if stop is None else (start, stop)
-    if step == 0:
+    first, last, by = _number(start), _number(stop), _number(step)
+    if by == 0:
         raise ArgumentError("arange: step must not be 0.")
+    if _follows(start) or _follows(step):
+        places = np.arange(max(math.ceil(((last - first) / by).real), 0))
+        return _at(start + asarray(places, device=device) * step, dtype, device, requires_grad)
+    if dtype is None and any(isinstance(v, Tensor) and kind_of(v.dtype) == "f" for v in (start, stop, step)):
+        dtype = result_dtype("float", start, stop, step)
+    start, stop, step = first, last, by
     if dtype is None:
         dtype = default_of("f" if any(isinstance(v, float) for v in (start, stop, step)) else "i")
     xp = backend_at(device).xp
@@ -187,14 +230,35 @@ def linspace(
     endpoint: bool = True,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`num` numbers from start to stop, evenly spaced, with stop unless endpoint=False: (num,)."""
-    start, stop = (v.item() if hasattr(v, "item") else v for v in (start, stop))
+    """`num` numbers from start to stop, evenly spaced, with stop unless endpoint=False: (num,).
+
+    start and stop may be tensors, with axes too, which broadcast: (num, ...). Gradients pass to both.
+
+    >>> x = tensor(2.0, requires_grad=True)
+    >>> linspace(0.0, x, 5).sum().backward()
+    >>> x.grad
+    tensor(2.5)
+    """
     if num < 0:
         raise ArgumentError(f"linspace: num must be 0 or more: got {num}.")
+    if _follows(start) or _follows(stop):
+        y = _between(asarray(start), asarray(stop), np.linspace(0, 1, num, endpoint=endpoint))
+        return _at(y, dtype, device, requires_grad)
+    if dtype is None and any(isinstance(v, Tensor) for v in (start, stop)):
+        dtype = result_dtype("float", start, stop)
+    start, stop = _number(start), _number(stop)
     if dtype is None:
         dtype = default_of("c" if isinstance(start, complex) or isinstance(stop, complex) else "f")
     array = backend_at(device).xp.linspace(start, stop, num, endpoint=endpoint, dtype=_dtype(dtype))
     return _made(array, requires_grad)
+
+
+def _between(start: Tensor, stop: Tensor, part: np.ndarray) -> Tensor:
+    """(1 - part) start + part stop, exact at both ends; part: (n,), start and stop: (...), the result (n, ...)."""
+    dtype = result_dtype("float", start, stop)
+    part = part.reshape(-1, *[1] * max(start.ndim, stop.ndim))
+    weights = [start.backend.asarray(w.astype(dtype)) for w in (1 - part, part)]
+    return start * weights[0] + stop * weights[1]
 
 
 def eye(

@@ -209,7 +209,11 @@ def indices(dimensions: Any, dtype: Any = np.int64, sparse: bool = False) -> Any
 
 def ix_(*sequences: Any) -> tuple[Tensor, ...]:
     """Index arrays of a grid: x[ix_(rows, columns)] has every row in rows with every column in columns."""
-    return tuple(wrap(i) for i in np.ix_(*(host(s) for s in sequences)))
+    grids = np.ix_(*(host(s) for s in sequences))
+    return tuple(
+        F.reshape(s, i.shape) if isinstance(s, Tensor) and s.node is not None else wrap(i)
+        for s, i in zip(sequences, grids)
+    )
 
 
 def tril_indices(row: int, col: int | None = None, offset: int = 0, *, dtype: Any = np.int64) -> Tensor:
