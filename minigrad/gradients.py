@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from math import isfinite
 from typing import Any
@@ -18,7 +19,7 @@ from .errors import GradError, ShapeError
 from .mistakes import warn_once
 from .mode import enable_grad, taping
 from .primitive import PRIMITIVES, kind_of
-from .tensor import F, Tensor, apply, leaf, noded, part, wrap
+from .tensor import F, Handle, Tensor, apply, leaf, noded, part, wrap
 
 
 class ArrayRules(autograd.Rules):
@@ -298,11 +299,46 @@ def backward(
         for t, node in zip(inputs, wanted or ()):
             if node in results:
                 accumulate(t, results[node], rules)
+                if type(node.owner) is Watched:
+                    node.owner.tell()
         return
     for node, g in results.items():
         owner = node.owner()
         if owner is not None:
             accumulate(owner, g, rules)
+            if type(node.owner) is Watched:
+                node.owner.tell()
+
+
+class Watched(weakref.ref):
+    """A leaf, as its node knows it, with the functions to call when its gradient has been added."""
+
+    __slots__ = ("hooks",)
+    hooks: list
+
+    def tell(self) -> None:
+        for hook in list(self.hooks):
+            hook(self())
+
+
+def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> Handle:
+    """Call `hook` with this leaf whenever backward() has added to its ``.grad``.
+
+    An optimizer's step as part of backward(): each parameter is updated, and its gradient dropped, by its own hook.
+
+    >>> w = Tensor(3.0, requires_grad=True)
+    >>> handle = w.register_post_accumulate_grad_hook(lambda w: print(w.grad))
+    >>> (w * w).backward()
+    tensor(6.)
+    """
+    node = noded(self, "register_post_accumulate_grad_hook")
+    if not self.is_leaf:
+        raise GradError("register_post_accumulate_grad_hook: only leaves collect gradients, this tensor was computed.")
+    if type(node.owner) is not Watched:
+        node.owner = Watched(self)
+        node.owner.hooks = []
+    node.owner.hooks.append(hook)
+    return Handle(node.owner.hooks, hook)
 
 
 def accumulate(t: Tensor, g: Any, rules: ArrayRules) -> None:
@@ -317,3 +353,4 @@ def accumulate(t: Tensor, g: Any, rules: ArrayRules) -> None:
 
 
 setattr(Tensor, "backward", backward)  # noqa: B010  declared in Tensor for type checkers
+setattr(Tensor, "register_post_accumulate_grad_hook", register_post_accumulate_grad_hook)  # noqa: B010

@@ -172,3 +172,62 @@ def rebase(t: Tensor, node: Node | None, op: str) -> None:
                 for name, params in way:
                     y = apply(PRIMITIVES[name], y, **params)
                 view.node = y.node
+
+
+# ---- another shape, in place ----------------------------------------------------------------------------------------
+
+
+def reshaped(t: Tensor, y: Tensor, op: str) -> Tensor:
+    """t becomes its own view y: the same memory and history under another shape."""
+    if y.array is t.array:
+        return t
+    old = before(t, op)  # what t was; all views of t, y among them, are views of that from here on
+    old.storage, old.source = t.storage, t.source
+    written(t, op)  # a node that saved t would find the new shape
+    for view in t.storage.views() if t.storage is not None else ():
+        if view.source is not None and view.source[0] is t:
+            view.source = (old, *view.source[1:])
+    if t.node is not None and t.node.owner is not None and y.node is not None:  # retain_grad means the value t has now
+        t.node.owner, y.node.owner = None, t.node.owner
+    t.array, t.node, t.storage, t.source = y.array, y.node, y.storage, y.source
+    if t.storage is not None:
+        t.storage.add_view(t)
+        t.storage.add_view(old)
+    return t
+
+
+@attach
+def squeeze_(self: Tensor, axis: Any = None) -> Tensor:
+    """As `squeeze`, in place."""
+    return reshaped(self, self.squeeze(axis), "squeeze_")
+
+
+@attach
+def unsqueeze_(self: Tensor, axis: int) -> Tensor:
+    """As `unsqueeze`, in place."""
+    return reshaped(self, self.unsqueeze(axis), "unsqueeze_")
+
+
+@attach
+def swapaxes_(self: Tensor, axis0: int, axis1: int) -> Tensor:
+    """As `swapaxes`, in place: the memory stays, its strides change."""
+    return reshaped(self, self.swapaxes(axis0, axis1), "swapaxes_")
+
+
+setattr(Tensor, "transpose_", swapaxes_)  # noqa: B010
+setattr(Tensor, "swapdims_", swapaxes_)  # noqa: B010
+
+
+@attach
+def t_(self: Tensor) -> Tensor:
+    """As `t`, in place: a matrix transposed."""
+    return reshaped(self, self.t(), "t_")
+
+
+@attach
+def detach_(self: Tensor) -> Tensor:
+    """Cut from the graph: gradients stop here. Not of a view, whose buffer would keep its history."""
+    if self.source is not None and self.source[1] is not None and self.node is not None:
+        raise GradError("detach_: this tensor is a view, and shares its history. Use x.detach().")
+    self.node = None
+    return self

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from . import creation, functions
 from .convert import as_array
-from .errors import ArgumentError
+from .errors import ArgumentError, GradError
+from .mode import MODE
 from .primitive import ALIASES, DECLARED, PRIMITIVES, Primitive, broadcast, kind_of
 from .tensor import F, Tensor, wrap
 
@@ -184,6 +187,64 @@ for theirs, answer in {
     "is_cuda": lambda x: x.device.type == "cupy",
 }.items():  # fmt: skip
     setattr(Tensor, theirs, property(answer))
+
+
+for theirs in ("meta", "sparse", "sparse_csr", "quantized", "nested", "mkldnn", "mps", "xpu", "xla", "vulkan", "mtia"):
+    setattr(Tensor, f"is_{theirs}", False)  # of the kinds of tensor there are elsewhere
+for theirs in ("inference", "pinned", "shared", "conj", "neg", "coalesced", "distributed"):
+    method(lambda self: False, f"is_{theirs}")
+for theirs in ("pin_memory", "share_memory_", "to_dense", "coalesce"):  # memory is as it is
+    method(lambda self, *_, **__: self, theirs)
+for theirs, edit in {
+    "clamp_min": functions.clamp_min, "clamp_max": functions.clamp_max, "float_power": functions.float_power,
+    "mvlgamma": functions.mvlgamma, "logit": functions.logit, "polygamma": polygamma,
+}.items():  # fmt: skip
+    if not hasattr(Tensor, f"{theirs}_"):
+        method(_in_place(edit, theirs), f"{theirs}_")
+
+
+@method
+def adjoint(self: Tensor) -> Tensor:
+    """The last two axes swapped, and conjugated if complex: ``x.mH``."""
+    return self.mH
+
+
+@method
+def multinomial(self: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
+    """As `random.multinomial`, with these weights."""
+    return import_module(f"{__package__}.random").multinomial(self, num_samples, replacement, generator=generator)
+
+
+@method
+def bernoulli(self: Tensor, *, generator: Any = None) -> Tensor:
+    """As `random.bernoulli`, with these probabilities."""
+    return import_module(f"{__package__}.random").bernoulli(self, generator=generator)
+
+
+@method
+def apply_(self: Tensor, f: Callable[[Any], Any]) -> Tensor:
+    """Each element x becomes f(x), a Python function of numbers, in place: slow, and without a gradient."""
+    if self.node is not None and MODE.get().recording:
+        raise GradError("apply_: a Python function of numbers has no gradient. Use x.detach(), or mg functions.")
+    values = [f(n) for n in self.numpy().ravel().tolist()]
+    return self.copy_(Tensor(values, dtype=self.dtype).reshape(self.shape))
+
+
+@method
+def storage_offset(self: Tensor) -> int:
+    """How many elements behind the beginning of its memory the first one lies."""
+    root = self.array
+    while getattr(root, "base", None) is not None and hasattr(root.base, "ctypes"):
+        root = root.base
+    return (self.array.ctypes.data - root.ctypes.data) // self.dtype.itemsize
+
+
+def retains_grad(self: Tensor) -> bool:
+    """Does backward() fill ``.grad`` of this computed tensor?"""
+    return self.node is not None and not self.is_leaf and self.node.owner is not None
+
+
+setattr(Tensor, "retains_grad", property(retains_grad))  # noqa: B010
 
 
 @method
