@@ -336,6 +336,7 @@ from .threads import set_num_threads as set_num_threads
 if _TYPE_CHECKING:
     from . import amp as amp
     from . import cuda as cuda
+    from . import distributions as distributions
     from . import fft as fft
     from . import func as func
     from . import linalg as linalg
@@ -354,8 +355,8 @@ complex64, complex128 = _np.dtype("complex64"), _np.dtype("complex128")
 inf, nan, pi, e, newaxis = float("inf"), float("nan"), _np.pi, _np.e, None
 
 _PARTS = (
-    "amp", "cuda", "data", "fft", "func", "io", "linalg", "nn", "onnx", "optim", "quantization", "special",
-    "testing", "train", "viz",
+    "amp", "cuda", "data", "distributions", "fft", "func", "io", "linalg", "nn", "onnx", "optim", "quantization",
+    "special", "testing", "train", "utils", "viz",
 )  # fmt: skip
 
 

@@ -376,10 +376,25 @@ from .pytorch_names import set_default_device as set_default_device
 from .pytorch_names import use_deterministic_algorithms as use_deterministic_algorithms
 from .pytorch_names import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from .pytorch_names import typename as typename
+from .pytorch_names import compile as compile
+from .pytorch_names import set_float32_matmul_precision as set_float32_matmul_precision
+from .pytorch_names import get_float32_matmul_precision as get_float32_matmul_precision
+from .pytorch_names import FloatTensor as FloatTensor
+from .pytorch_names import DoubleTensor as DoubleTensor
+from .pytorch_names import HalfTensor as HalfTensor
+from .pytorch_names import LongTensor as LongTensor
+from .pytorch_names import IntTensor as IntTensor
+from .pytorch_names import ShortTensor as ShortTensor
+from .pytorch_names import CharTensor as CharTensor
+from .pytorch_names import ByteTensor as ByteTensor
+from .pytorch_names import BoolTensor as BoolTensor
 from .linalg import inv as inverse
 from .linalg import pinv as pinverse
 from .mode import no_grad as inference_mode
 from .pytorch_names import Size as Size
+from .pytorch_names import dtype as dtype
+from .amp import GradScaler as GradScaler
+from .random import default_generator as default_generator
 
 Data = Any  # a Tensor, an array, a number or nested lists
 

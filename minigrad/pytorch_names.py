@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .creation import empty, tensor
 from .errors import ArgumentError
 from .mode import MODE, set_backend
 from .tensor import Tensor
@@ -38,9 +39,12 @@ DTYPES = {
 }  # fmt: skip
 OTHERS = {
     "inverse": ("linalg", "inv"), "pinverse": ("linalg", "pinv"), "inference_mode": ("mode", "no_grad"),
-    "Size": ("pytorch_names", "Size"),
+    "Size": ("pytorch_names", "Size"), "dtype": ("pytorch_names", "dtype"), "GradScaler": ("amp", "GradScaler"),
+    "default_generator": ("random", "default_generator"),
 }  # fmt: skip
 Size = tuple  # a shape is one
+dtype = np.dtype
+MEMORY_FORMATS = ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
 
 
 def find(name: str) -> Any:
@@ -54,12 +58,14 @@ def find(name: str) -> Any:
         return _method(name)
     if name in OWN:
         return OWN[name]
+    if name in MEMORY_FORMATS:
+        return name
     raise AttributeError(name)
 
 
 def names() -> list[str]:
     """What `find` finds, but for the methods that end in _."""
-    return [*HOMES, *METHODS, *DTYPES, *OTHERS, *OWN]
+    return [*HOMES, *METHODS, *DTYPES, *OTHERS, *OWN, *MEMORY_FORMATS]
 
 
 def _method(name: str) -> Callable:
@@ -120,10 +126,80 @@ def typename(x: Any) -> str:
     return f"{type(x).__module__}.{type(x).__qualname__}"
 
 
-OWN = {
+def compile(model: Any = None, **options: Any) -> Any:
+    """The function or module as it is: there is nothing to compile, kernels are found at each call. Also a decorator,
+    with PyTorch's options."""
+    return (lambda function: function) if model is None else model
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Nothing to do: float32 is multiplied as float32, PyTorch's "highest"."""
+    if precision not in ("highest", "high", "medium"):
+        raise ArgumentError(f'set_float32_matmul_precision: "highest", "high" or "medium": got {precision!r}.')
+
+
+def get_float32_matmul_precision() -> str:
+    return "highest"
+
+
+class Typed(type):
+    """``mg.LongTensor([1, 2])`` and ``mg.LongTensor(2, 3)``: tensors of one dtype, made of data or of a shape, and
+    known by ``isinstance(x, mg.LongTensor)``."""
+
+    dtype: np.dtype
+
+    def __call__(cls, *data: Any) -> Tensor:
+        if all(isinstance(n, int) for n in data):
+            return empty(data or (0,), dtype=cls.dtype)
+        (values,) = data
+        return tensor(values, dtype=cls.dtype)
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, Tensor) and x.dtype == cls.dtype
+
+
+class FloatTensor(metaclass=Typed):
+    dtype = np.dtype("float32")
+
+
+class DoubleTensor(metaclass=Typed):
+    dtype = np.dtype("float64")
+
+
+class HalfTensor(metaclass=Typed):
+    dtype = np.dtype("float16")
+
+
+class LongTensor(metaclass=Typed):
+    dtype = np.dtype("int64")
+
+
+class IntTensor(metaclass=Typed):
+    dtype = np.dtype("int32")
+
+
+class ShortTensor(metaclass=Typed):
+    dtype = np.dtype("int16")
+
+
+class CharTensor(metaclass=Typed):
+    dtype = np.dtype("int8")
+
+
+class ByteTensor(metaclass=Typed):
+    dtype = np.dtype("uint8")
+
+
+class BoolTensor(metaclass=Typed):
+    dtype = np.dtype("bool")
+
+
+OWN: dict[str, Any] = {
     f.__name__: f
     for f in (
         is_tensor, set_printoptions, set_default_device, use_deterministic_algorithms,
-        are_deterministic_algorithms_enabled, typename,
+        are_deterministic_algorithms_enabled, typename, compile, set_float32_matmul_precision,
+        get_float32_matmul_precision, FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor, ShortTensor,
+        CharTensor, ByteTensor, BoolTensor,
     )
 }  # fmt: skip

@@ -26,6 +26,7 @@ from .dataset import ChainDataset as ChainDataset
 from .dataset import ConcatDataset as ConcatDataset
 from .dataset import Dataset as Dataset
 from .dataset import IterableDataset as IterableDataset
+from .dataset import StackDataset as StackDataset
 from .dataset import Subset as Subset
 from .dataset import TensorDataset as TensorDataset
 from .dataset import k_fold as k_fold
@@ -39,6 +40,8 @@ from .images import mnist as mnist
 from .images import read_idx as read_idx
 from .loader import DataLoader as DataLoader
 from .loader import default_collate as default_collate
+from .loader import default_convert as default_convert
+from .loader import get_worker_info as get_worker_info
 from .samplers import BatchSampler as BatchSampler
 from .samplers import RandomSampler as RandomSampler
 from .samplers import Sampler as Sampler

@@ -86,6 +86,31 @@ class TensorDataset(ArrayDataset):
         return tuple(Tensor(a) for a in super().__getitem__(index))
 
 
+class StackDataset(Dataset):
+    """Data sets side by side: sample i is the tuple, or by names the dict, of their samples i.
+
+    >>> StackDataset(image=[1, 2], text=["a", "b"])[1]
+    {'image': 2, 'text': 'b'}
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        if bool(args) == bool(kwargs):
+            raise ArgumentError("StackDataset: give data sets, either all by position or all by name.")
+        self.datasets = kwargs or args
+        parts = list(kwargs.values()) if kwargs else args
+        if len({len(part) for part in parts}) > 1:
+            raise ShapeError(f"StackDataset: all must be as long: got {[len(part) for part in parts]}.")
+        self.length = len(parts[0])
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: part[index] for name, part in self.datasets.items()}
+        return tuple(part[index] for part in self.datasets)
+
+
 class Subset(Dataset):
     """The samples of `dataset` at `indices`, in that order. A slice gives what the data set gives for many indices."""
 

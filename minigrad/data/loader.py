@@ -53,7 +53,7 @@ class DataLoader:
         self,
         dataset: Dataset | Sequence,
         batch_size: int | None = 1,
-        shuffle: bool = False,
+        shuffle: bool | None = False,
         *,
         drop_last: bool = False,
         sampler: Iterable[int] | Callable[[Generator], np.ndarray] | None = None,
@@ -65,12 +65,14 @@ class DataLoader:
         seed: int | None = None,
         num_workers: int = 0,
         workers: str = "thread",
-        prefetch_factor: int = 2,
+        prefetch_factor: int | None = 2,
         persistent_workers: bool = False,
         worker_init_fn: Callable[[int], None] | None = None,
         timeout: float = 0.0,
         multiprocessing_context: str | None = None,
         pin_memory: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
     ):
         if batch_size is not None and (not hasattr(batch_size, "__index__") or batch_size < 1):
             raise ArgumentError(f"DataLoader: batch_size must be a positive integer: got {batch_size!r}.")
@@ -80,6 +82,7 @@ class DataLoader:
             )
         if batch_size is None and drop_last:
             raise ArgumentError("DataLoader: without a batch_size there is no last batch to drop.")
+        prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
         if num_workers < 0 or prefetch_factor < 1 or timeout < 0 or workers not in ("thread", "process"):
             raise ArgumentError(
                 'DataLoader: needs num_workers >= 0, prefetch_factor >= 1, timeout >= 0, workers "thread" or '
@@ -302,6 +305,15 @@ def default_collate(samples: list) -> Any:
     if isinstance(first, (bool, int, float, complex)):
         return asarray(samples)
     return samples
+
+
+def default_convert(sample: Any) -> Any:
+    """A sample with its arrays as tensors, part by part; numbers and strings stay. What batch_size=None does."""
+    return _as_tensors(sample)
+
+
+def get_worker_info() -> None:
+    """None, PyTorch's answer outside workers: a stream is read by one worker, so none needs to know its share."""
 
 
 def _stacked(arrays: list) -> np.ndarray:

@@ -16,14 +16,23 @@ from .levels import inside
 from .tree import tree_flatten
 
 
-def checkpoint(function: Callable, *args: Any, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
+def checkpoint(
+    function: Callable,
+    *args: Any,
+    preserve_rng_state: bool = True,
+    use_reentrant: Any = None,
+    determinism_check: Any = None,
+    debug: Any = None,
+    **kwargs: Any,
+) -> Any:
     """function(*args, **kwargs), whose intermediate values are not kept for the gradient but computed again.
 
     ``checkpoint(block, x)`` calls, as torch.utils.checkpoint.checkpoint; ``checkpoint(f)`` without arguments gives the
     function that does, as jax.checkpoint. The gradient of any order is the same, for the arguments and for everything
     else the function uses (a module's parameters). Memory: the inputs; while it is computed, what the function saves.
     preserve_rng_state: the second time the shared generator draws the same numbers (dropout). Running statistics are
-    updated twice, as in PyTorch. Chen et al. 2016, arXiv:1604.06174.
+    updated twice, as in PyTorch. Chen et al. 2016, arXiv:1604.06174. PyTorch's use_reentrant, determinism_check and
+    debug have no effect.
 
     >>> import minigrad as mg
     >>> from minigrad.func import checkpoint

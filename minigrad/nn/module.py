@@ -17,48 +17,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..backend import get_backend
-from ..convert import DTYPE_NAMES, as_array
-from ..edits import link, written
+from ..convert import DTYPE_NAMES
+from ..edits import written
 from ..errors import ArgumentError, DTypeError, GradError, StateError
 from ..halves import dtype as dtype_of
 from ..mistakes import warn_once
 from ..mode import MODE
 from ..primitive import PRIMITIVES, kind_of
 from ..tensor import Handle, Tensor, apply, leaf, wrap
-
-
-class Parameter(Tensor):
-    """A tensor that a module learns: requires a gradient, and is found by ``module.parameters()``.
-
-    >>> Parameter([1.0, 2.0])
-    Parameter containing:
-    tensor([1., 2.], requires_grad=True)
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: Any = None, requires_grad: bool = True):
-        array = as_array(() if data is None else data)
-        read_only = not getattr(getattr(array, "flags", None), "writeable", True)
-        self.array = array.copy() if read_only else array  # shares memory where it can be updated in place
-        self.node = self._grad = self.storage = self.source = None
-        if isinstance(data, Tensor) and self.array is data.array:
-            link(self, data, None, {})
-        if requires_grad:
-            self.requires_grad = True
-
-    def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
-
-
-class Buffer(Tensor):
-    """A tensor that belongs to a module's state but is not learned, such as a running mean. Set it as an attribute."""
-
-    __slots__ = ("persistent",)
-
-    def __init__(self, data: Any, *, persistent: bool = True):
-        super().__init__(data)
-        self.persistent = persistent  # saved in state_dict
+from .parameter import Buffer, Parameter
 
 
 class Hooks:
@@ -464,9 +431,19 @@ class Module:
         for p in self.parameters():
             p._grad = None if set_to_none or p._grad is None else wrap(p.backend.xp.zeros_like(p.array))
 
-    def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Module:
-        """In another float dtype, on another backend ("cupy", "cpu"), or like a tensor; in place, as PyTorch's."""
+    def to(
+        self,
+        *targets: Any,
+        device: Any = None,
+        dtype: Any = None,
+        non_blocking: bool = False,
+        memory_format: Any = None,
+    ) -> Module:
+        """In another float dtype, on another backend ("cupy", "cpu"), or like a tensor; in place, as PyTorch's, whose
+        non_blocking and memory_format have no effect."""
         for target in targets:
+            if isinstance(target, bool):
+                continue  # non_blocking by position
             if isinstance(target, Tensor):
                 device, dtype = target.backend, target.dtype
             elif (isinstance(target, str) and target not in DTYPE_NAMES) or hasattr(target, "to_host"):
@@ -588,6 +565,10 @@ class Module:
     def register_load_state_dict_post_hook(self, hook: Callable) -> Handle:
         """``hook(module, incompatible_keys)`` after loading, to change the two lists in place."""
         return self._add_hook("loaded", Hook(hook))
+
+    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> Handle:
+        """PyTorch's older name, which many models use: the hook receives no module unless with_module."""
+        return self.register_load_state_dict_pre_hook(hook if with_module else lambda module, *args: hook(*args))
 
     # -- words -----------------------------------------------------------------------------------------------------
     def extra_repr(self) -> str:

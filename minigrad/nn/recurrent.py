@@ -259,6 +259,13 @@ class _Recurrent(Module):
         for p in self.parameters():
             init.uniform_(p, -bound, bound)
 
+    @property
+    def all_weights(self) -> list[list[Any]]:
+        """The parameters of each layer and direction."""
+        ends = [name.removeprefix("weight_ih_") for name in self.__dict__ if name.startswith("weight_ih_")]
+        starts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        return [[self.__dict__[f"{s}_{end}"] for s in starts if f"{s}_{end}" in self.__dict__] for end in ends]
+
     def flatten_parameters(self) -> None:
         """Nothing: PyTorch's call to rearrange memory for its GPU kernels."""
 

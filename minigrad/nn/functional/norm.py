@@ -157,6 +157,7 @@ def vector_norm(x: Tensor, p: float, axis: Any, keepdims: bool = False) -> Tenso
         return F.sum(F.abs(x), axis=axis, keepdims=keepdims)
     if math.isinf(p):
         return (F.max if p > 0 else F.min)(F.abs(x), axis=axis, keepdims=keepdims)
+    x = F.abs(x) if x.dtype.kind == "c" else x
     total = F.sum(F.square(x) if p == 2 else F.power(F.abs(x), p), axis=axis, keepdims=keepdims)
     zero = F.equal(total, 0)  # a root has no slope there
     total = F.where(zero, 1, total)
