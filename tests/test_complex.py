@@ -13,7 +13,7 @@ from minigrad.tensor import F
 BESIDE = {
     "abs", "sign", "conj", "real", "imag", "angle", "asin", "acos", "asinh", "acosh", "atanh", "exp2", "log2", "log10",
     "det", "cofactors", "slogdet", "cholesky", "qr", "eigvalsh", "eigvals", "svdvals", "lu_factor", "pinv", "dft",
-    "rdft", "irdft", "var", "sigmoid",
+    "rdft", "irdft", "var", "sigmoid", "softsign",
 }  # fmt: skip
 COMPLEX = [n for n in DIFFERENTIABLE if (PRIMITIVES[n].complex_ok and n != "astype") or n in BESIDE]
 
@@ -121,3 +121,47 @@ def test_second_order_as_in_torch():
     )
     for a, b in zip(ours, theirs):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10)
+
+
+COMPLEX_IN_PYTORCH = {
+    "logaddexp": (mg.logaddexp, "logaddexp", 2), "logcumsumexp": (lambda x: mg.logcumsumexp(x, 0), "logcumsumexp", 1),
+    "softsign": (mg.nn.functional.softsign, "nn.functional.softsign", 1),
+    "normalize": (mg.nn.functional.normalize, "nn.functional.normalize", 1),
+    "pairwise_distance": (mg.nn.functional.pairwise_distance, "nn.functional.pairwise_distance", 2),
+    "triplet_margin_loss": (mg.nn.functional.triplet_margin_loss, "nn.functional.triplet_margin_loss", 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPLEX_IN_PYTORCH)
+def test_as_in_pytorch(name):
+    torch = pytest.importorskip("torch")
+    f, path, n = COMPLEX_IN_PYTORCH[name]
+    theirs = torch
+    for part in path.split("."):
+        theirs = getattr(theirs, part)
+    rng = np.random.default_rng(0)
+    normal = lambda *shape: rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    arrays = [normal(5, 4) for _ in range(n)]
+    xs, ts = [mg.tensor(a, requires_grad=True) for a in arrays], [torch.tensor(a, requires_grad=True) for a in arrays]
+    y, t = f(*xs), theirs(*ts, *[0] * (name == "logcumsumexp"))
+    g = normal(*y.shape) if y.dtype.kind == "c" else rng.standard_normal(y.shape)
+    y.backward(mg.tensor(g)), t.backward(torch.tensor(g))
+    assert str(t.dtype) == f"torch.{y.dtype}"
+    if name.startswith("log"):  # the branch of the logarithm is free
+        y, t = mg.exp(y.detach()), torch.exp(t.detach())
+    np.testing.assert_allclose(y.detach().numpy(), t.detach().numpy(), rtol=1e-10)
+    for x, u in zip(xs, ts):
+        np.testing.assert_allclose(x.grad.numpy(), u.grad.resolve_conj().numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_log_of_complex_sums_far_from_zero():
+    low = complex(-np.inf, 0)
+    a, b = mg.asarray([1000 + 1j, low, low, 2j]), mg.asarray([1j, 3 + 1j, low, low])
+    np.testing.assert_array_equal(mg.logaddexp(a, b).numpy(), np.asarray([1000 + 1j, 3 + 1j, low, 2j], "complex64"))
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "smooth_l1_loss", "huber_loss", "soft_margin_loss", "kl_div"])
+def test_a_loss_is_real(name):
+    z = mg.asarray([1 + 1j, 2j])
+    with pytest.raises(mg.errors.DTypeError, match=name):
+        getattr(mg.nn.functional, name)(z, z * 2)

@@ -19,8 +19,7 @@ def logistic(xp, x):
     """Of real numbers the text of sigmoid; complex ones have no order."""
     if getattr(getattr(x, "dtype", None), "kind", "f") == "c":
         return 1 / (1 + xp.exp(-x))
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+    return xp.exp(xp.minimum(x, 0)) / (1.0 + xp.exp(-xp.abs(x)))
 
 
 sigmoid = elementwise(
@@ -139,12 +138,23 @@ hardswish = elementwise(
     x=lambda F, g, x: F.where(x <= -3, 0, F.where(x < 3, g * (x / 3 + 0.5), g)),
     doc="y = x hardsigmoid(x). Howard et al. 2019, arXiv:1905.02244.",
 )
+
+
+def softsign_rule(F, g, x):
+    """g / (1 + r)**2, r = |x|; of a complex x, where dr = Re(s dx) with s = conj(x) / r:
+    g / (1 + r) - Re(g x) s / (1 + r)**2."""
+    r = F.abs(x)
+    if x.dtype.kind != "c":
+        return g / F.square(1 + r)
+    return g / (1 + r) - F.real(g * x) * F.conj(F.sign(x)) / F.square(1 + r)
+
+
 softsign = elementwise(
     "softsign",
     "{x} / (1 + abs({x}))",
     kind="float",
     domain="abs(x) > 1e-3",
-    x=lambda F, g, x: g / F.square(1 + F.abs(x)),
+    x=softsign_rule,
     doc="y = x / (1 + |x|).",
 )
 tanhshrink = elementwise(

@@ -7,6 +7,7 @@ steps of whole arrays. Nothing is divided, so they are right where elements are 
 import numpy as np
 
 from ..primitive import case, primitive, same_as
+from .elementwise import log_of_sum
 from .sorting import INDEX, positions
 
 ALONG = (case((3, 4), axis=0), case((5,), axis=-1), case((2, 1, 3), axis=1))
@@ -55,10 +56,16 @@ def _(F, g, x, axis):
     return before * from_the_end(F, shifted(F, x, axis, 1, 0), g, axis)
 
 
-@primitive(checked=True, shape=same_as("x"), kind="float", samples=ALONG, public=False)
+@primitive(checked=True, shape=same_as("x"), kind="float", samples=ALONG, public=False, complex_ok=True)
 def logcumsumexp(xp, x, *, axis=-1):
     """y[i] = ln(e**x[0] + ... + e**x[i]) along `axis`, without overflow. x: any shape; y the same."""
-    return xp.logaddexp.accumulate(x, axis=axis) if x.ndim else xp.array(x)
+    if not x.ndim or x.dtype.kind != "c":
+        return xp.logaddexp.accumulate(x, axis=axis) if x.ndim else xp.array(x)
+    y, step = xp.moveaxis(xp.array(x), axis, 0), 1
+    while step < len(y):  # a running sum by doubling: after it y[i] holds 2 step terms
+        y = xp.concatenate([y[:step], log_of_sum(xp, y[step:], y[:-step])])
+        step *= 2
+    return xp.moveaxis(y, 0, axis)
 
 
 @logcumsumexp.rule("x")
@@ -70,7 +77,8 @@ def _(F, g, x, y, axis):
     axis %= len(x.shape)
     empty = F.equal(y, -np.inf)  # -inf - -inf would be NaN
     safe = F.where(empty, 0, y)
-    ratio = F.where(empty, 0, F.exp(F.minimum(safe - shifted(F, safe, axis, 1, 0), 0)))
+    fall = safe - shifted(F, safe, axis, 1, 0)
+    ratio = F.where(empty, 0, F.exp(fall if x.dtype.kind == "c" else F.minimum(fall, 0)))
     return F.where(empty, 0, F.exp(F.where(empty, 0, x - safe))) * from_the_end(F, ratio, g, axis)
 
 

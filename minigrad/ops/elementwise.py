@@ -4,7 +4,7 @@ Read a row as the line in the textbook: ``x=lambda g, y: g * y`` says dL/dx = g 
 through the compilers, Numba and CUDA. Where an input has no rule, the gradient is that of the text.
 """
 
-from math import pi
+from math import inf, pi
 
 from ..primitive import ALIASES, Spec, broadcast, case, elementwise, fused, primitive, result_dtype
 
@@ -226,10 +226,24 @@ log1p = elementwise(
     complex_ok=True,
     doc="y = ln(1 + x), exact near 0.",
 )
+
+
+def log_of_sum(xp, a, b):
+    """ln(e**a + e**b) = m + ln(1 + e**(n - m)), m the one with the larger real part; NumPy has it for reals alone."""
+    if not any(getattr(getattr(v, "dtype", None), "kind", "f") == "c" for v in (a, b)):
+        return xp.logaddexp(a, b)
+    first = xp.real(a) >= xp.real(b)
+    m, n = xp.where(first, a, b), xp.where(first, b, a)
+    none = xp.real(m) == -inf  # -inf - -inf would be NaN
+    return xp.where(none, m, m + xp.log1p(xp.exp(n - xp.where(none, 0, m))))
+
+
 logaddexp = elementwise(
     "logaddexp",
     "logaddexp({a}, {b})",
     kind="float",
+    forward=log_of_sum,
+    complex_ok=True,
     a=lambda F, g, a, b: g * F.sigmoid(a - b),
     b=lambda F, g, a, b: g * F.sigmoid(b - a),
     doc="y = ln(e**a + e**b), without overflow.",

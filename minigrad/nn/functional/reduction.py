@@ -10,9 +10,11 @@ import warnings
 from typing import Any
 
 from ...convert import as_array
-from ...errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, DTypeError, ShapeError
 from ...primitive import kind_of
 from ...tensor import F, Tensor, wrap
+
+ANALYTIC = ("poisson_nll_loss",)  # losses that PyTorch also computes of complex numbers
 
 
 def chosen(who: str, reduction: str, size_average: bool | None, reduce: bool | None) -> str:
@@ -41,8 +43,10 @@ def as_tensor(x: Any) -> Tensor:
 
 
 def reduced(losses: Tensor, reduction: str, who: str) -> Tensor:
+    if losses.dtype.kind == "c" and who not in ANALYTIC:
+        raise DTypeError(f"{who}: a loss must be real: got {losses.dtype}. Write it with mg.abs(x - y) or x.real.")
     if reduction == "mean":
-        return F.mean(losses) if losses.size else F.sum(losses) * math.nan  # the mean of nothing
+        return F.mean(losses) if losses.array.size else F.sum(losses) * math.nan  # the mean of nothing
     if reduction == "sum":
         return F.sum(losses)
     check_reduction(who, reduction)
