@@ -183,8 +183,8 @@ def test_nested_references_stay_small(tmp_path):
 def test_other_formats_are_named(tmp_path):
     path = tmp_path / "x.pt"
     for content, words in (
-        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "before 1.6"),
-        (b"\0" * 257 + b"ustar\0", "before 1.6"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "not a complete PyTorch file"),
+        (b"\0" * 257 + b"ustar\0", "before 0.2"),
         (b"", "not a complete PyTorch file"),
         (archive(**{"constants.pkl": b""}), "TorchScript"),
         (archive(compression=zipfile.ZIP_DEFLATED), "compressed"),

@@ -1,4 +1,5 @@
 """What ``torch.save`` wrote: a zip archive with a pickle, ``data.pkl``, and the bytes of each storage, ``data/0`` ...
+Before PyTorch 1.6 it wrote five pickles and the bytes of all storages, one after the other; that is read too.
 
 A pickle is a program for a stack machine, and its REDUCE instruction calls anything importable: whoever unpickles a
 file runs it. So nothing is unpickled here. `_Machine` knows only the instructions that build numbers, strings and
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import math
 import pickletools
+import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
@@ -33,6 +35,7 @@ TORCH_DTYPES = {
     "int16": "i2", "int8": "i1", "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8", "bool": "?",
     "complex128": "c16", "complex64": "c8",
 }  # fmt: skip
+ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch.save before PyTorch 1.6
 
 
@@ -58,6 +61,9 @@ class Storage(NamedTuple):
 def read(path: Path) -> Any:
     """The object in a file, with a Tensor for every tensor; tensors that shared memory share it here."""
     try:
+        with open(path, "rb") as file:
+            if file.read(len(LEGACY)) == LEGACY:
+                return _Sequence(file, path.stat().st_size).content()
         with zipfile.ZipFile(path) as archive:
             return _Archive(archive, path.stat().st_size).content()
     except FileNotFoundError as error:
@@ -78,11 +84,8 @@ def _other_format(path: Path) -> str:
             start = file.read(512)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    if start.startswith(LEGACY) or start[257:262] == b"ustar":
-        return (
-            "written by PyTorch before 1.6, or with _use_new_zipfile_serialization=False: such a file is a bare "
-            "pickle. Load it in PyTorch and torch.save it again"
-        )
+    if start[257:262] == b"ustar":
+        return "written by PyTorch before 0.2: load it in PyTorch and torch.save it again"
     return ""
 
 
@@ -142,6 +145,65 @@ class _Archive:
                 array = array.astype(dtype.newbyteorder("="))
             self.storages[name, kind] = Storage(array, self.order)
         return self.storages[name, kind]
+
+
+class _Sequence:
+    """A file of before PyTorch 1.6: the pickles of a magic number, a version, the machine's habits, the object, and the
+    keys of its storages; then of each storage, in this order, the number of its elements as int64, and they."""
+
+    def __init__(self, file: BinaryIO, size: int):
+        self.file, self.left = file, size
+        self.storages: dict[Any, tuple[str, np.ndarray]] = {}  # key -> its type, its elements
+
+    def content(self) -> Any:
+        version, habits = self.pickle(), self.pickle()
+        if version != 1001 or not isinstance(habits, dict):
+            raise ValueError(f"its version is {str(version)[:80]}")
+        self.order = "<" if habits.get("little_endian", True) else ">"
+        content, keys = self.pickle(), self.pickle()
+        if set(keys) != self.storages.keys() or len(keys) != len(self.storages):
+            raise ValueError("its list of storages does not fit its tensors")
+        for key in keys:
+            self.fill(*self.storages[key])
+        return content
+
+    def pickle(self) -> Any:
+        return _Machine(self.storage).run(self.file)
+
+    def storage(self, key: Any) -> Storage:
+        """The storage, or the part of one, that a pickle refers to as ("storage", type, key, device, elements, part);
+        its elements come later."""
+        if not (isinstance(key, tuple) and len(key) == 6 and key[0] == "storage"):
+            raise Refused(f"a reference to something other than a storage, {str(key)[:80]}")
+        _, kind, name, _, count, part = key
+        if not isinstance(kind, Global) or kind.module not in ("torch", "torch.storage") or kind.name not in STORAGES:
+            raise Refused(f"a storage of type {str(kind)[:80]}")
+        if not isinstance(name, str) or type(count) is not int or count < 0:
+            raise ValueError(f"there is no storage {str(name)[:80]!r}")
+        if name not in self.storages:
+            dtype = np.dtype(STORAGES[kind.name])
+            self.left -= count * dtype.itemsize
+            if self.left < 0:
+                raise ValueError("its storages are longer together than the file")
+            wide = kind.name == "BFloat16Storage"
+            self.storages[name] = kind.name, np.empty(count, np.float32 if wide else dtype)
+        known, array = self.storages[name]
+        if known != kind.name or array.size != count:
+            raise ValueError(f"storage {name} is {known} of {array.size}, and {kind.name} of {count}")
+        if part is not None:
+            _, start, length = part
+            if not 0 <= start <= start + length <= count:
+                raise ValueError(f"there is no part {start}, {length} of storage {name}")
+            array = array[start : start + length]
+        return Storage(array, "<" if sys.byteorder == "little" else ">")
+
+    def fill(self, kind: str, array: np.ndarray) -> None:
+        dtype = np.dtype(self.order + STORAGES[kind])
+        data = self.file.read(8 + array.size * dtype.itemsize)
+        if len(data) != 8 + array.size * dtype.itemsize or int.from_bytes(data[:8], ORDERS[self.order]) != array.size:
+            raise ValueError("its storages end early")
+        found = np.frombuffer(data, dtype, offset=8)
+        array[...] = widened(found.astype("u2")) if kind == "BFloat16Storage" else found
 
 
 # ---- what may be built -----------------------------------------------------------------------------------------------
@@ -224,7 +286,8 @@ class _Machine:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
-    def run(self, program: bytes) -> Any:
+    def run(self, program: bytes | BinaryIO) -> Any:
+        """The object of a pickle; of a file, which is read to the end of the pickle."""
         stack, memo = self.stack, self.memo
         arg: Any
         for opcode, arg, _ in pickletools.genops(program):

@@ -64,16 +64,33 @@ def save(state: Mapping[Any, Any], path: str | os.PathLike, *, metadata: Mapping
     atomic_write(path, content)
 
 
-def load(path: str | os.PathLike, *, memory_map: bool = False) -> Any:
+def load(
+    path: str | os.PathLike, map_location: Any = None, *, weights_only: bool = True, memory_map: bool = False
+) -> Any:
     """What `save` wrote, on the host: a dict of Tensors by name, or the training state with everything in its place.
 
     Also what others wrote as safetensors or npz, and what ``torch.save`` wrote, as far as it consists of tensors,
     numbers, strings and containers: anything else is refused by name. others' bfloat16 is read as
     float32, which holds all its values. In a training state a NumPy array is a NumPy array again; in a dict of arrays
     all are Tensors.
-    memory_map (safetensors only): arrays are not read but mapped, and an edit of one leaves the file as it is; the file
-    must not be shortened meanwhile.
+    map_location: a device to move the tensors to; PyTorch's dicts and functions, which say where each was, have no
+    effect. weights_only, PyTorch's: always so. memory_map (safetensors only): arrays are not read but mapped, and an
+    edit of one leaves the file as it is; the file must not be shortened meanwhile.
     """
+    loaded = _loaded(path, memory_map)
+    return moved(loaded, map_location) if isinstance(map_location, str) and map_location != "cpu" else loaded
+
+
+def moved(value: Any, device: str) -> Any:
+    """The same with its tensors on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return type(value)((key, moved(part, device)) for key, part in value.items())
+    return type(value)(moved(part, device) for part in value) if isinstance(value, (tuple, list)) else value
+
+
+def _loaded(path: str | os.PathLike, memory_map: bool) -> Any:
     path = Path(path)
     suffix = _suffix(path, READ)
     if memory_map and suffix != ".safetensors":
