@@ -220,7 +220,7 @@ class Rules:
             if useful is None or any(inputs[i] in useful for i in positions):
                 values["i"] = positions[0]
                 function = rule.function if self.faster is None else self.faster[rule.function]
-                result = function(*[values[name] for name in rule.needs])
+                result = function(*map(values.__getitem__, rule.needs))
                 if places is None:
                     found.append((positions[0], result))
                 else:

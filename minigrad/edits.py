@@ -31,21 +31,15 @@ class Edit(NamedTuple):
 class Storage:
     """What the tensors over one buffer share: its last edits, and weak references to the views."""
 
-    __slots__ = ("_views", "edits", "version")
+    __slots__ = ("edits", "refs", "version")
 
     def __init__(self) -> None:
         self.version = 0
         self.edits: deque[Edit] = deque(maxlen=16)
-        self._views: list[weakref.ref] = []
-
-    def add_view(self, t: Any) -> None:
-        self._views.append(weakref.ref(t))
-        n = len(self._views)
-        if n > 8 and n & (n - 1) == 0:  # at each power of two: drop the dead, so the list stays short
-            self._views = [r for r in self._views if r() is not None]
+        self.refs: list[weakref.ref] = []  # to the views
 
     def views(self) -> list:
-        return [t for r in self._views if (t := r()) is not None]
+        return [t for r in self.refs if (t := r()) is not None]
 
 
 def written(t: Any, op: str, where: str | None = None) -> None:
@@ -109,7 +103,12 @@ def link(y: Any, x: Any, prim: Any, params: dict) -> None:
             base is not array and base is not array.base and not x.backend.shares_memory(array, y.array)
         ):
             return
-    if x.storage is None:
-        x.storage = Storage()
-    y.storage, y.source = x.storage, (x, prim, params)
-    x.storage.add_view(y)
+    storage = x.storage
+    if storage is None:
+        x.storage = storage = Storage()
+    y.storage, y.source = storage, (x, prim, params)
+    refs = storage.refs
+    refs.append(weakref.ref(y))
+    n = len(refs)
+    if n > 8 and n & (n - 1) == 0:  # at each power of two: drop the dead, so the list stays short
+        storage.refs = [r for r in refs if r() is not None]

@@ -27,7 +27,8 @@ class ArrayRules(autograd.Rules):
 
     def operand(self, name: str, value: Any, node: Node) -> Any:
         if isinstance(value, Tensor):
-            check_unedited(value, node)
+            if value.storage is not None:
+                check_unedited(value, node)
             return value.array
         if name == "y":
             check_output(node)
@@ -36,6 +37,8 @@ class ArrayRules(autograd.Rules):
         return value
 
     def space(self, g: Any) -> Any:
+        if type(g) is self.array:
+            return self.F
         array = next(part for part in g if part is not None) if isinstance(g, list) else g
         return self.F if isinstance(array, (self.array, np.generic)) else backend_of(array).F
 
@@ -194,7 +197,7 @@ def walk(
                 "Create the leaf with requires_grad=True and compute inside enable_grad()."
             )
         if g is None:
-            if y.size != 1:
+            if y.array.size != 1:
                 raise GradError(
                     f"backward: only a scalar has a gradient by itself: this tensor is {y.shape}. Call .sum() or "
                     f".mean() first, "

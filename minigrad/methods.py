@@ -11,7 +11,7 @@ from .convert import as_array
 from .errors import ArgumentError, GradError
 from .mode import MODE
 from .primitive import ALIASES, DECLARED, PRIMITIVES, Primitive, broadcast, kind_of
-from .tensor import F, Tensor, wrap
+from .tensor import F, Tensor, apply, wrap
 
 
 class Lazy:
@@ -80,7 +80,8 @@ setattr(Tensor, "imag", property(lambda self: F.imag(self)))  # noqa: B010
 @method
 def reshape(self: Tensor, *shape: Any) -> Tensor:
     """``x.reshape(2, 3)`` or ``x.reshape((2, 3))``; one length may be -1."""
-    return F.reshape(self, tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+    shape = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    return apply(PRIMITIVES["reshape"], self, shape=shape)
 
 
 method(reshape, "view")

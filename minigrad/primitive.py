@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import string
 import sys
 from collections import namedtuple
 from collections.abc import Callable, Sequence
@@ -353,7 +352,7 @@ def elementwise(
     "real float", or "bool".
     """
     params = params or {}
-    fields = list(dict.fromkeys(field for _, field, *_ in string.Formatter().parse(text) if field))
+    fields = list(dict.fromkeys(re.findall(r"{(\w+)}", text)))
     inputs = [field for field in fields if field not in params]
     composed = forward is None and not no_gradient and not text.startswith(f"{name}(")
     replaces = forward is not None
@@ -422,6 +421,8 @@ def broadcast(op: str, *specs: Any, **params: Any) -> Spec:
 
 
 def broadcast_shapes(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    if shapes and shapes.count(shapes[0]) == len(shapes):
+        return tuple(shapes[0])
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
@@ -443,7 +444,10 @@ def _broadcast_hint(shapes: Sequence[tuple[int, ...]]) -> str:
 def result_dtype(kind: str, *specs: Any) -> Any:
     if kind == "bool":
         return np.dtype(bool)
-    return _result_dtype(kind, tuple(getattr(s, "dtype", None) or type(s) for s in specs))
+    found = tuple([getattr(s, "dtype", None) or type(s) for s in specs])
+    if len(found) == 1 and isinstance(found[0], np.dtype) and found[0].kind == "f":
+        return found[0]
+    return _result_dtype(kind, found)
 
 
 def kind_of(dtype: Any) -> str:
@@ -493,6 +497,9 @@ def reduced(op: str, x: Any, *, axis: Any = None, keepdims: bool = False, **para
 
 def axes_of(op: str, axis: Any, ndim: int) -> tuple[int, ...]:
     """`axis` (None, an int or several) as a tuple of numbers from 0 to ndim - 1."""
+    alone = axis[0] if type(axis) is tuple and len(axis) == 1 else axis
+    if type(alone) is int and -ndim <= alone < ndim:
+        return (alone % ndim,)
     if axis is None:
         return tuple(range(ndim))
     given = axis if isinstance(axis, (tuple, list)) else (axis,)

@@ -17,6 +17,8 @@ from .halves import dtype as dtype_of
 from .primitive import PRIMITIVES, kind_of
 from .tensor import Tensor, apply, leaf, new, wrap
 
+GETITEM = PRIMITIVES["getitem"]
+
 
 def attach(member: Callable) -> Callable:
     """Make this function a method of Tensor."""
@@ -34,9 +36,9 @@ def numpy(self: Tensor, *, force: bool = False) -> ndarray:
 @attach
 def item(self: Tensor) -> Any:
     """The only element, as a Python number."""
-    if self.size != 1:
+    if self.array.size != 1:
         raise ShapeError(f"item: needs exactly one element: got shape {self.shape}. Index or reduce first.")
-    return self.numpy().reshape(()).item()
+    return self.numpy().item()
 
 
 @attach
@@ -154,7 +156,9 @@ def __reduce__(self: Tensor) -> tuple:
 @attach
 def __getitem__(self: Tensor, key: Any) -> Tensor:
     key, arrays = index(key)
-    return apply(PRIMITIVES["getitem"], self, *arrays, key=key)
+    if not arrays:
+        return apply(GETITEM, self, key=key)
+    return apply(GETITEM, self, *arrays, key=key)
 
 
 @attach

@@ -7,7 +7,7 @@ wraps the result, and leaves a Node if a gradient may be asked for. Operators an
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -293,21 +293,27 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
     mode = MODE.get()
     if mode.detour is not None:
         return mode.detour(prim, args, params)
-    arrays, parents, key, bit, array = [], [], 0, 1, None
-    for a in args:
-        if isinstance(a, Tensor):
-            array, node = a.array, a.node
-            arrays.append(array)
-            parents.append(node)
-            if node is not None:
-                key |= bit
-        else:
-            if type(a) not in NUMBERS:
-                a = constant(a)
-                array = a if array is None and hasattr(a, "shape") else array
-            arrays.append(a)
-            parents.append(None)
-        bit += bit
+    if len(args) == 1 and isinstance(args[0], Tensor):  # the loop below, written out for what half of all calls are
+        array, node, bit = args[0].array, args[0].node, 2
+        arrays: Any = (array,)
+        parents: Any = (node,)
+        key = 0 if node is None else 1
+    else:
+        arrays, parents, key, bit, array = [], [], 0, 1, None
+        for a in args:
+            if isinstance(a, Tensor):
+                array, node = a.array, a.node
+                arrays.append(array)
+                parents.append(node)
+                if node is not None:
+                    key |= bit
+            else:
+                if type(a) not in NUMBERS:
+                    a = constant(a)
+                    array = a if array is None and hasattr(a, "shape") else array
+                arrays.append(a)
+                parents.append(None)
+            bit += bit
     if type(array) is ndarray:
         backend = mode.host
     else:
@@ -342,7 +348,7 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
     return y
 
 
-def record(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, params: dict) -> Node | None:
+def record(prim: Primitive, key: int, args: tuple, parents: Sequence, outs: tuple, params: dict) -> Node | None:
     """The node of one application, holding what its rules need and nothing else."""
     try:
         plan = prim.plans[key]
@@ -357,7 +363,7 @@ def record(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, p
     return Node(plan, parents, saved, params, out.shape, out.dtype)
 
 
-def several(prim: Primitive, key: int, args: tuple, parents: list, outs: tuple, params: dict, recording: Any) -> tuple:
+def several(prim: Primitive, key: int, args: tuple, parents: Any, outs: tuple, params: dict, recording: Any) -> tuple:
     """The outputs of a primitive that has several: one node, and a part of it for each output with a gradient."""
     ys = tuple(wrap(out) for out in outs[: prim.outputs])  # behind them: what is saved
     node = record(prim, key, args, parents, outs, params) if recording else None
@@ -375,12 +381,12 @@ def part(node: Node, k: int) -> Node:
     return y
 
 
-def settled(prim: Primitive, out: Any, arrays: list, backend: Backend, mode: Mode) -> tuple:
+def settled(prim: Primitive, out: Any, arrays: Sequence, backend: Backend, mode: Mode) -> tuple:
     """The outputs of a run as arrays, in the dtype minigrad promises: integers that meet floats do not widen them."""
     outs = out if type(out) is tuple else (out,)
     if prim.kind == "device":
         return outs
-    if not all(isinstance(o, backend.array) for o in outs):
+    if not all([isinstance(o, backend.array) for o in outs]):
         outs = tuple(backend.xp.asarray(o) for o in outs)
     if prim.kind in FLOATING and outs[0].dtype == FLOAT64 != mode.default_dtype:
         dtypes = [a.dtype for a in arrays if hasattr(a, "dtype")]
@@ -397,7 +403,7 @@ def settled(prim: Primitive, out: Any, arrays: list, backend: Backend, mode: Mod
     return outs
 
 
-def elsewhere(mode: Mode, arrays: list, array: Any) -> tuple[Backend, list, Any]:
+def elsewhere(mode: Mode, arrays: Sequence, array: Any) -> tuple[Backend, Sequence, Any]:
     """The backend where the operands are not host arrays: numbers only, or another device's."""
     if array is None:
         arrays = [a if a is None else mode.device.asarray(as_array(a)) for a in arrays]

@@ -60,6 +60,11 @@ def compare(x, weight, params, **rest):
         ((3, 24, 15, 17), (24, 1, 3, 3), options(padding=1, groups=24)),
         ((3, 7, 16, 18), (14, 1, 5, 3), options(stride=2, padding=(2, 1), groups=7)),
         ((2, 4, 20, 75), (8, 2, 3, 4), options(stride=(1, 3), padding=(1, 2), groups=2)),
+        ((3, 35, 7, 8), (35, 1, 3, 3), options(padding=1, groups=35)),  # channels along the lanes
+        ((2, 18, 45, 120), (18, 1, 3, 5), options(stride=(2, 3), padding=(1, 2), dilation=(2, 1), groups=18)),
+        ((3, 100, 7, 7), (99, 100, 1, 1), options()),  # products
+        ((9, 130, 1, 1), (70, 130, 1, 1), options()),
+        ((4, 50, 9, 5), (50, 1, 2, 1), options(stride=(3, 2), padding=(1, 0), groups=50)),
         ((3, 5, 120), (9, 5, 4), options(stride=2, padding=1, dilation=3, axes=1)),
         ((2, 20, 90), (33, 20, 1), options(axes=1)),
         ((2, 3, 7, 9, 11), (5, 3, 2, 3, 3), options(padding=1, axes=3)),

@@ -63,8 +63,10 @@ SHAPES = [
     ((1, 30, 1, 1), (20, 30, 16, 16)),
     ((20, 30, 16, 16), (16, 16)),
     ((20, 30, 16, 16), (30, 16, 16)),
-    ((20, 30, 16, 16), (20, 1, 16, 16)),  # refused: the reference serves
-    ((400, 1), (1, 500)),  # refused
+    ((20, 30, 16, 16), (20, 1, 16, 16)),
+    ((400, 1), (1, 500)),
+    ((7, 60, 1, 50), (1, 60, 9, 50)),
+    ((20, 10, 30, 40), (1, 10, 30, 1)),
     ((100_000, 3), (3,)),  # refused: short runs
 ]
 
@@ -78,19 +80,44 @@ def test_broadcasting(shapes, name):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_segments_say_where_each_input_is_read():
+def test_layout_says_where_each_input_is_read():
     rng = np.random.default_rng(0)
-    for a_shape, b_shape in SHAPES:
-        found = when.segments(a_shape, b_shape)
-        if found is None:
-            continue
-        shape, run, *reads = found
-        assert shape == np.broadcast_shapes(a_shape, b_shape)
-        i = np.arange(np.prod(shape))
-        for given, (step, shift, count) in zip((a_shape, b_shape), (reads[:3], reads[3:]), strict=True):
+    for shapes in [*SHAPES, ((4, 5, 6), (5, 1), (6,)), ((4, 1), (1, 5), (1, 1)), ((), (), ()), ((1,), (1, 1))]:
+        shape, run, block, *reads = when.layout(*shapes)
+        assert shape == np.broadcast_shapes(*shapes) and 0 < block <= run
+        i = np.arange(math.prod(shape))
+        for k, given in enumerate(shapes):
+            step, part, count, width = reads[4 * k : 4 * k + 4]
             x = rng.random(given)
-            read = x.reshape(-1)[i // run * shift % count + i % run * step]
+            read = np.reshape(x, -1)[i // run // part % count * width + i % run * step]
             np.testing.assert_array_equal(read.reshape(shape), np.broadcast_to(x, shape))
+
+
+def test_layout_refuses_shapes_that_do_not_fit():
+    assert when.layout((3, 4), (3,)) is None
+    assert when.layout((0, 4), (4,)) is None
+    assert when.layout((20, 30, 16, 64), (20, 1, 16, 1)) is None  # it varies, repeats, and varies again
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_where(dtype):
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((300, 501)).astype(dtype) for _ in range(2))
+    a[:, :3], b[0] = np.nan, np.inf
+    c = a > b
+    calls = [
+        (c, a, b),
+        (c, a, 0.0),
+        (c, 2, b),
+        (c[:, :1], a, b[0]),
+        (c[0], a[:, :1], b),
+        (c.T, a.T, b.T),
+        (c, a[0], 1.5),
+    ]
+    for condition, x, y in calls:
+        expected, found = both(lambda args=(condition, x, y): mg.apply(PRIMITIVES["where"], *args).numpy())
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -134,7 +161,13 @@ def test_keyword_numbers_reach_the_kernel_and_its_rule(name, params):
     np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["tanh", "sigmoid", "silu", "softsign", "multiply", "sqrt", "exp", "softplus"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tanh", "sigmoid", "silu", "softsign", "multiply", "sqrt", "exp", "softplus"),
+        *("maximum", "minimum", "where", "hardtanh", "hardsigmoid", "fmax", "xlogy", "acosh", "logaddexp"),
+    ],
+)
 def test_rules_are_one_kernel(name):
     """The fused rule is really taken, and gives the rule's numbers, NaN and infinity included."""
     p = PRIMITIVES[name]
@@ -143,15 +176,32 @@ def test_rules_are_one_kernel(name):
         kernel = elementwise.rule(name, function, rule.needs, p.defaults)
         assert kernel is not None
         rng = np.random.default_rng(0)
-        operands = [get_backend("numpy").F if n == "F" else rng.uniform(0.1, 3, (100, 101)) for n in rule.needs]
+        given = {"F": get_backend("numpy").F, **p.defaults}
+        operands = [given.get(n, rng.uniform(0.1, 3, (100, 101))) for n in rule.needs]
         for x in operands:
             if isinstance(x, np.ndarray):
-                x[0, :4] = 0.0, np.inf, np.nan, 1e-300
+                x[0, :4], x[1] = (0.0, np.inf, np.nan, 1e-300), 1.0
+        operands = [x > 1.5 if n == "condition" else x for n, x in zip(rule.needs, operands, strict=True)]
         with np.errstate(all="ignore"):
             expected = function(*operands)
         np.testing.assert_allclose(kernel(*operands), expected, rtol=1e-13, atol=1e-15)
         chosen = get_backend("numba").rules[function]
         assert chosen is not function
+
+
+def test_rules_take_views():
+    """A gradient that repeats one number, a condition that repeats a row, transposed operands."""
+    rng, F = np.random.default_rng(0), get_backend("numpy").F
+    row = np.broadcast_to(rng.random(101) < 0.5, (100, 101))
+    column = np.broadcast_to(rng.random((10, 1, 5, 1)) < 0.5, (10, 7, 5, 40))  # it varies, repeats, varies, repeats
+    p, ruled = PRIMITIVES["where"], elementwise.rule
+    for condition in (row, row.T, column, np.asfortranarray(row)):
+        for g in (np.broadcast_to(2.0, condition.shape), rng.random(condition.shape[::-1]).T):
+            for of in ("a", "b"):
+                function, needs = p.rules[of].function, p.rules[of].needs
+                given = {"F": F, "g": g, "condition": condition}
+                operands = [given[n] for n in needs]
+                np.testing.assert_array_equal(ruled("where", function, needs, {})(*operands), function(*operands))
 
 
 def test_a_rule_that_looks_at_its_operands_stays():
@@ -173,6 +223,26 @@ def test_results_do_not_depend_on_the_threads():
         mg.set_num_threads(before)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("exponent", [2, 3, 4, -1, 0.5, 2.0, 5, -2.5])
+def test_small_powers(exponent):
+    """Negative bases, zeros, infinities and NaN as the library has them."""
+    x = np.random.default_rng(0).uniform(-3, 3, (200, 301)).astype(np.float32)
+    x[0, :6] = 0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40
+    for v in (x, x.T, x.astype(np.float64)):
+        with np.errstate(all="ignore"):
+            expected, found = (get_backend(backend).F.power(v, exponent) for backend in ("numpy", "numba"))
+        np.testing.assert_allclose(found, expected, rtol=3e-7)
+        assert found.dtype == v.dtype
+
+
+def test_powers_of_arrays():
+    x = np.random.default_rng(0).uniform(-3, 3, (200, 301)).astype(np.float32)
+    for a, b in ((np.abs(x), x), (2.5, x), (x, np.round(x)), (np.abs(x).T, x.T)):
+        with np.errstate(all="ignore"):
+            expected, found = (get_backend(backend).F.power(a, b) for backend in ("numpy", "numba"))
+        np.testing.assert_array_max_ulp(found, expected, 1)
 
 
 # ---- NumPy's loops on all threads ------------------------------------------------------------------------------------

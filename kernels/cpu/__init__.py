@@ -23,7 +23,9 @@ KERNELS = {
         *("group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"),
         *("batch_norm_inference", "batch_norm_inference_backward"),
     ),
-    "elementwise": ("copy",),
+    "elementwise": ("copy", "where", "power"),
+    "sort": ("sort", "argsort"),
+    "scan": ("cumsum", "cumprod", "logcumsumexp", "argcummax"),
     "pool": (
         *("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),
         *("adaptive_avg_pool", "adaptive_avg_pool_backward"),

@@ -1,7 +1,9 @@
-"""Convolution over one, two or three spatial axes and its two gradients: the choice among four algorithms.
+"""Convolution over one, two or three spatial axes and its two gradients: the choice among six algorithms.
 
     winograd.py         3 x 3, stride 1, float32: a quarter of the multiplications
+    depthwise.py        a kernel for each channel, channels along the vector lanes: narrow images, gradients of strides
     planar.py           columns along the vector lanes: few channels, groups, kernels of one element
+    matmul.py           kernels of one element on few places: the product of the weights with each image
     conv_direct.py      output channels along the lanes: forward and weight gradient of all others
     conv_transposed.py  the input gradient of all others
 
@@ -12,9 +14,10 @@ KD / stride times the memory of x.
 
 import numpy as np
 
-from . import planar, winograd
+from . import depthwise, planar, winograd
 from .conv_direct import direct, direct_weight
 from .conv_transposed import scattered
+from .matmul import filled, linear, matmul
 
 _PLAIN = (3, 3, 1, 1, 1, 1, 1)  # kernel, stride, dilation, groups: what winograd.py serves
 
@@ -46,6 +49,33 @@ def _images(x):
     return np.ascontiguousarray(x.swapaxes(1, 2)).reshape(-1, x.shape[1], *x.shape[3:])
 
 
+# ---- kernels of one element ------------------------------------------------------------------------------------------
+_FEW_PLACES = 128  # from here on planar.py
+_COPIES_PAY = 48  # multiplications for each number that the weight gradient copies
+
+
+def _is_product(kernel, stride, padding, groups, grid, dtype):
+    """Is this W x for each image, and few places that fill the lanes of a product?"""
+    places = grid[0] * grid[1]
+    one = (*kernel, *stride, *padding, groups) == (1, 1, 1, 1, 0, 0, 1)
+    return one and places < _FEW_PLACES and (places == 1 or filled(places, dtype) >= 0.75)
+
+
+def _product(x, weight, bias):
+    """W x + bias of each image. x: (B, C, H, W), weight: (O, C) -> (B, O, H W)"""
+    batch, channels, *grid = x.shape
+    if grid == [1, 1]:
+        return linear(x.reshape(batch, channels), weight, bias)
+    y = matmul(weight, x.reshape(batch, channels, -1))
+    return y if bias is None else np.add(y, bias[:, None], out=y)
+
+
+def _product_weight(x, g):
+    """The sum over images and places of g x^T. x: (B, C, H, W), g: (B, O, H, W) -> (O, C)"""
+    rows = [np.ascontiguousarray(a.reshape(*a.shape[:2], -1).swapaxes(0, 1)).reshape(a.shape[1], -1) for a in (g, x)]
+    return matmul(rows[0], rows[1].T)
+
+
 # ---- the kernels -----------------------------------------------------------------------------------------------------
 def convolution(x, weight, bias=None, *, stride, padding, dilation, groups):
     """y[b, o, i, j] = bias[o] + sum over c, k, l of weight[o, c, k, l] x[b, c, i stride + k dilation - padding, ...].
@@ -67,10 +97,15 @@ def convolution(x, weight, bias=None, *, stride, padding, dilation, groups):
         slabs = _slabs(x, kernel[0], grid[0], stride[0], padding[0], dilation[0])
         y = convolution(slabs, weight.reshape(out, -1, *kernel[1:]), bias, **_flat(params, height=False))
         return np.ascontiguousarray(y.reshape(-1, grid[0], out, *grid[1:]).swapaxes(1, 2))
-    x, weight, y = _ready(x), _ready(weight), np.empty(shape, x.dtype)
-    bias = bias if bias is None else _ready(bias)
+    x, weight = _ready(x), _ready(weight)
+    if _is_product(kernel, stride, padding, groups, grid, x.dtype):
+        return _product(x, weight.reshape(out, channels), bias).reshape(shape)
+    y, bias = np.empty(shape, x.dtype), bias if bias is None else _ready(bias)
     plain = (*kernel, *stride, *dilation, groups) == _PLAIN
     if plain and winograd.pays(x, channels, out, grid, grid) and winograd.filtered(x, weight, y, padding, bias):
+        return y
+    if depthwise.fits(channels, out // groups, groups, grid[1]):
+        depthwise.forward(x, weight, y, stride, padding, dilation, bias)
         return y
     fits = planar.fits(kernel, stride, padding, grid, channels, out // groups, groups, x.dtype)
     (planar.across if fits else direct)(x, weight, y, stride, padding, dilation, groups, bias)
@@ -99,10 +134,16 @@ def convolution_input(g, weight, *, size, stride, padding, dilation, groups):
             first = k * dilation[0]
             dx[:, :, first : first + (made - 1) * stride[0] + 1 : stride[0]] += slabs[:, :, :, k].swapaxes(1, 2)
         return np.ascontiguousarray(dx[:, :, padding[0] : padding[0] + size[0]])
-    g, weight, dx = _ready(g), _ready(weight), np.empty(shape, g.dtype)
+    g, weight = _ready(g), _ready(weight)
+    if _is_product(kernel, stride, padding, groups, size, g.dtype):
+        return _product(g, weight.reshape(out, channels).T, None).reshape(shape)
+    dx = np.empty(shape, g.dtype)
     plain = (*kernel, *stride, *dilation, groups) == _PLAIN and max(padding) <= 2
     pays = plain and winograd.pays(g, out, channels, size, g.shape[2:])
     if pays and winograd.filtered(g, weight, dx, [2 - p for p in padding], turned=True):
+        return dx
+    if depthwise.fits(channels, out // groups, groups, size[1], max(stride)):
+        depthwise.input_gradient(g, weight, dx, stride, padding, dilation)
         return dx
     border = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True)]
     thin = (groups > 1 and channels < 16) or (kernel == [1, 1] and size[0] * size[1] >= 128)
@@ -131,11 +172,16 @@ def convolution_weight(x, g, *, size, stride, padding, dilation, groups):
     if x.ndim == 5:
         slabs = _slabs(x, size[0], g.shape[2], stride[0], padding[0], dilation[0])
         return convolution_weight(slabs, _images(g), **_flat(params, height=False)).reshape(shape)
-    x, g, dw = _ready(x), _ready(g), np.empty(shape, x.dtype)
-    grid = g.shape[2:]
+    x, g, grid = _ready(x), _ready(g), g.shape[2:]
+    if _is_product(size, stride, padding, groups, grid, x.dtype) and out * channels >= _COPIES_PAY * (out + channels):
+        return _product_weight(x, g).reshape(shape)
+    dw = np.empty(shape, x.dtype)
     plain = (*size, *stride, *dilation, groups) == _PLAIN
     pays = plain and winograd.pays(x, channels, out, grid, grid)
     if pays and winograd.filtered_weight(x, g, dw, padding):
+        return dw
+    if depthwise.fits(channels, out // groups, groups, grid[1]):
+        depthwise.weight_gradient(x, g, dw, stride, padding, dilation)
         return dw
     fits = planar.fits(size, stride, padding, grid, channels, out // groups, groups, x.dtype, gradient=True)
     (planar.across_weight if fits else direct_weight)(x, g, dw, stride, padding, dilation, groups)

@@ -2,33 +2,34 @@
 
 A text such as "{x} * sigmoid({x})" calls functions of vectormath.py and other elementwise primitives, whose texts are
 put in their place. What remains is one expression; the loop around it vectorises and runs on all threads, so that
-memory is read once and written once where NumPy makes a pass for each operator.
+memory is read once and written once where NumPy makes a pass for each operator. The texts of rules come from
+scalar_texts.py; a rule that has none is left as it is.
 
-A rule such as ``lambda g, y: g * (1 - y * y)`` becomes a text by calling it with `Symbol`s. A rule that looks at its
-operands, or calls what has no scalar text, is left as it is.
-
-Two inputs may broadcast where each is contiguous or constant along runs of the output: equal shapes, a number, a row
-(..., C) + (C,), a channel (B, C, H, W) + (C, 1, 1); see `segments` in when.py.
+Up to three inputs may broadcast where each is contiguous or constant along runs of the output: equal shapes, a number,
+a row (..., C) + (C,), a channel (B, C, H, W) + (C, 1, 1), an outer product; see `layout` in when.py.
 """
 
 import ast
 import functools
 import hashlib
 import math
-import operator
 import re
 
 import numpy as np
 from numba import carray
 
 from ...primitive import PRIMITIVES
+from ..scalar_texts import text_of_rule
 from . import activation, vectormath
 from .cache import _source, address
+from .loops import on_all_threads
 from .threads import WORKER, pointer, run
-from .when import LEAVES, as_operand, fits, segments, unrepeated
+from .when import LEAVES, POWERS, as_operand, copy_when, fits, layout, unrepeated
 
 PARALLEL_FROM = 24_576  # elements; below, waking the second thread costs more than it brings
 PART = 65_536  # elements a part: fine enough that a thread put aside by the system holds up little
+MOST_INPUTS = 3
+TRUTH = {"condition"}  # inputs of this name are of truth values
 
 _FUNCTIONS = {name: getattr(activation, name, None) or getattr(vectormath, name, None) for name in LEAVES}
 _FUNCTIONS |= {"abs": abs, "sqrt": math.sqrt}
@@ -51,6 +52,10 @@ class _Inline(ast.NodeTransformer):
         name, arguments = node.func.id, [self.visit(a) for a in node.args]
         if name in _FUNCTIONS:
             return ast.Call(ast.Name(name), arguments, [])
+        if name in ("logical_and", "logical_or"):  # of comparisons; `and` would branch
+            return ast.BinOp(arguments[0], ast.BitAnd() if name == "logical_and" else ast.BitOr(), arguments[1])
+        if name == "isnan":
+            return ast.Compare(arguments[0], [ast.NotEq()], arguments)
         p = PRIMITIVES[name]
         if not p.inline or p.inline.startswith(f"{name}("):
             raise TypeError(f"{name} has no scalar text in terms of others")
@@ -62,67 +67,84 @@ def inlined(text, names):
     return _Inline(names).visit(ast.parse(re.sub(r"\{(\w+)\}", r"\1", text), mode="eval").body)
 
 
-# Each input is read along a run of the output (step 1) or is constant there (step 0); where a run starts in it is
-# `shift` for each run before it, modulo `count`.
+# a, b: inputs, c: the output. numbers: elements of the output, the address of the third input or of truth values, the
+# lengths of a run and of a block; for each input where a run begins in it (see `layout`); then the parameters.
 _WORKER = """
 def make(zero):
     kind = type(zero)
     size_of = 4 if kind is float32 else 8
 
     def work(a_base, b_base, c_base, numbers, part, parts):
-        given = carray(pointer(numbers), (8,), int64)
-        size, run = given[0], given[1]
-        parameters = carray(pointer(numbers + 64), (8,), float64)
+        given = carray(pointer(numbers), ({count},), int64)
+        parameters = carray(pointer(numbers + {count} * 8), ({parameter_count},), float64)
         {parameters}
+        size, run, block = given[0], given[2], given[3]
         i, stop = size * part // parts, size * (part + 1) // parts
+        {buffers}
         while i < stop:
-            segment = i // run
-            within = i - segment * run
-            n = min(run - within, stop - i)
-            at_a = segment * given[3] % given[4] + within * given[2]
-            at_b = segment * given[6] % given[7] + within * given[5]
-            a = carray(pointer(a_base + size_of * at_a), (n,), kind)
-            b = carray(pointer(b_base + size_of * at_b), (n,), kind)
-            c = carray(pointer(c_base + size_of * i), (n,), kind)
-            {loops}
+            {begin}
+            {places}
+            y = carray(pointer(c_base + size_of * i), (n,), kind)
+            for j in range(n):
+                {reads}
+                y[j] = {expression}
             i += n
+        {kept}
 
     return work
 """
-_LOOPS = {
-    1: """
-            for j in range(n):
-                x0 = a[j]
-                c[j] = {expression}
-""",
-    2: """
-            if given[2] and given[5]:
-                for j in range(n):
-                    x0, x1 = a[j], b[j]
-                    c[j] = {expression}
-            elif given[2]:
-                x1 = b[0]
-                for j in range(n):
-                    x0 = a[j]
-                    c[j] = {expression}
-            else:
-                x0 = a[0]
-                for j in range(n):
-                    x1 = b[j]
-                    c[j] = {expression}
-""",
-}
+_HEAD = 4
+_RUN = """
+            segment = i // run
+            within = i - segment * run
+            n = min(run - within, stop - i, block)
+"""
+# An input that is constant along the runs is read from a buffer filled with it: one loop serves all.
+_PLACE = """
+            at{i} = within * given[{k}]
+            if given[{k} + 2] > 1:
+                at{i} += segment // given[{k} + 1] % given[{k} + 2] * given[{k} + 3]
+            from{i} = {base} + {size} * at{i}
+            if given[{k}] == 0:
+                if held{i} != at{i}:
+                    held{i}, held = at{i}, carray(pointer(from{i}), (1,), {kind})[0]
+                    for j in range(block):
+                        buffer{i}[j] = held
+                from{i} = buffer{i}.ctypes.data
+            x{i} = carray(pointer(from{i}), (n,), {kind})
+"""
 
 
-def worker(name, text, inputs, parameters=()):
-    """dtype -> address of the worker of y = text, for one or two inputs and keyword numbers."""
-    names = {field: ast.Name(f"x{i}") for i, field in enumerate(inputs)}
+def worker(name, text, inputs, parameters=(), truth=(), broadcasts=False):
+    """dtype -> address of the worker of y = text, for up to three inputs and keyword numbers.
+
+    truth: which of the inputs are of truth values. broadcasts: else all inputs have the shape of the output.
+    """
+    names = {field: ast.Name(f"v{i}") for i, field in enumerate(inputs)}
     names |= {field: ast.Name(f"p{i}") for i, field in enumerate(parameters)}
+    lines = {key: [] for key in ("buffers", "begin", "places", "reads", "kept")}
+    lines["begin"] = [_RUN if broadcasts else "n = stop - i"]
+    for i, field in enumerate(inputs):
+        kind, size = ("uint8", 1) if field in truth else ("kind", "size_of")
+        base = "given[1]" if i == 2 or field in truth else ("a_base", "b_base")[i]
+        given = {"i": i, "k": _HEAD + 4 * i, "base": base, "kind": kind, "size": size}
+        if broadcasts:
+            lines["buffers"].append(f"held{i}, buffer{i} = int64(-1), empty(block, {kind})")
+            lines["kept"].append(f"buffer{i}[:0] = 0  # alive until here: only its address was used")
+            lines["places"].append(_PLACE.format(**given))
+        else:
+            lines["places"].append("x{i} = carray(pointer({base} + {size} * i), (n,), {kind})".format(**given))
+        lines["reads"].append(f"v{i} = x{i}[j]" + (" != 0" if field in truth else ""))
+    indent = {"buffers": 8, "begin": 12, "places": 12, "reads": 16, "kept": 8}
     source = _WORKER.format(
+        count=_HEAD + 4 * len(inputs),
+        parameter_count=len(parameters),
         parameters="; ".join(f"p{i} = kind(parameters[{i}])" for i in range(len(parameters))) or "pass",
-        loops=_LOOPS[len(inputs)].strip().format(expression=ast.unparse(inlined(text, names))),
+        expression=ast.unparse(ast.fix_missing_locations(inlined(text, names))),
+        **{key: f"\n{' ' * indent[key]}".join(found).strip() or "pass" for key, found in lines.items()},
     )
-    space = {"carray": carray, "pointer": pointer, "int64": np.int64, "float64": np.float64, "float32": np.float32}
+    space = {"carray": carray, "pointer": pointer, "empty": np.empty}
+    space |= {kind: getattr(np, kind) for kind in ("int64", "uint8", "float64", "float32")}
     space |= _FUNCTIONS | {"__name__": __name__}
     exec(compile(source, f"<{name}>", "exec"), space)
     digest = _source(__file__) + hashlib.sha256(source.encode()).hexdigest()
@@ -134,121 +156,103 @@ def worker(name, text, inputs, parameters=()):
     return lambda dtype: compile_for(dtype)[1]
 
 
+def launch(made, arrays, y, reads=(), parameters=()):
+    """Run a worker over y. arrays: of y's type, the last may be of truth values; reads: what `layout` says."""
+    floats = arrays if arrays[-1].dtype == y.dtype else arrays[:-1]
+    others = floats[2:] or arrays[len(floats) :]
+    numbers = [y.size, others[0].ctypes.data if others else 0, *(reads or (0,) * (2 + 4 * len(arrays)))]
+    if parameters:
+        numbers = np.concatenate([np.array(numbers, np.int64), np.array(parameters, np.float64).view(np.int64)])
+    alone = y.size < PARALLEL_FROM
+    run(made(y.dtype), floats[0], floats[len(floats) > 1], y, numbers, alone=alone, parts=max(2, y.size // PART))
+    return y
+
+
 def elementwise(name):
     """The kernel of an elementwise primitive of one or two inputs."""
     p = PRIMITIVES[name]
     text = f"{name}({', '.join(p.inputs)})" if name in LEAVES else p.inline
-    made, defaults = worker(name, text, p.inputs, p.defaults), tuple(p.defaults)
+    made, defaults = worker(name, text, p.inputs, p.defaults, broadcasts=len(p.inputs) > 1), tuple(p.defaults)
 
     def unary(x, **params):
         x = x if x.flags.carray else x.copy()
         y = np.empty(x.shape, x.dtype)
-        return launch(
-            made, x, x, y, (x.size, x.size, 1, 0, 1, 1, 0, 1), [params.get(k, p.defaults[k]) for k in defaults]
-        )
+        return launch(made, (x,), y, parameters=[params.get(k, p.defaults[k]) for k in defaults])
 
     def binary(a, b, **params):
         dtype = a.dtype if hasattr(a, "dtype") else b.dtype
         a, b = as_operand(a, dtype), as_operand(b, dtype)
-        shape, *numbers = segments(a.shape, b.shape)
-        a, b = (x if x.flags.carray else x.copy() for x in (a, b))
-        y = np.empty(shape, dtype)
-        return launch(made, a, b, y, (y.size, *numbers), [params.get(k, p.defaults[k]) for k in defaults])
+        return _broadcast(made, (a, b), dtype, [params.get(k, p.defaults[k]) for k in defaults])
 
     chosen = unary if len(p.inputs) == 1 else binary
     chosen.worker = made
     return chosen
 
 
-_copied = worker("copy", "{a}", ("a", "b"))
+def _broadcast(made, arrays, dtype, parameters=()):
+    shape, *reads = layout(*(x.shape for x in arrays))
+    arrays = [x if x.flags.carray else x.copy() for x in arrays]
+    return launch(made, arrays, np.empty(shape, dtype), reads, parameters)
+
+
+_chosen = worker("where", "where({c}, {a}, {b})", ("a", "b", "c"), truth=("c",), broadcasts=True)
+
+
+def where(condition, a, b):
+    """y = a where the condition holds, else b."""
+    dtype = a.dtype if hasattr(a, "dtype") else b.dtype
+    return _broadcast(_chosen, (as_operand(a, dtype), as_operand(b, dtype), condition), dtype)
+
+
+_powers = on_all_threads("power")
+
+
+@functools.cache
+def _to_the(exponent):
+    return worker("power", POWERS[exponent], ("a",))
+
+
+def power(a, b):
+    """a**b: products for the exponents in POWERS, for others NumPy's loop."""
+    if type(b) not in (int, float) or b not in POWERS:
+        return _powers(a, b)
+    a = a if a.flags.carray else a.copy()
+    return launch(_to_the(b), (a,), np.empty(a.shape, a.dtype))
+
+
+_copied = worker("copy", "{x}", ("x",), broadcasts=True)
 
 
 def copy(x):
     """x in an array of its own, C order; also of a broadcast view."""
     base = x if x.flags.carray else unrepeated(x).copy()
-    y = np.empty(x.shape, x.dtype)
-    _, *numbers = segments(base.shape, x.shape)
-    return launch(_copied, base, y, y, (y.size, *numbers))
-
-
-def launch(made, a, b, y, numbers, parameters=()):
-    """Run a worker over y; numbers: size, run, and for a and b: step, shift, count."""
-    if parameters:
-        numbers = np.concatenate([np.array(numbers, np.int64), np.array(parameters, np.float64).view(np.int64)])
-    alone = y.size < PARALLEL_FROM
-    run(made(y.dtype), a, b, y, numbers, alone=alone, parts=max(2, y.size // PART))
-    return y
+    _, *reads = layout(base.shape, x.shape)
+    return launch(_copied, (base,), np.empty(x.shape, x.dtype), reads[: 2 + 4])
 
 
 # ---- from a rule to a kernel -----------------------------------------------------------------------------------------
-class Symbol:
-    """An operand that writes down what is done to it. Asking for its value or its shape raises."""
-
-    def __init__(self, text):
-        self.text = text
-
-    def __neg__(self):
-        return Symbol(f"(-{self.text})")
-
-    def __bool__(self):
-        raise TypeError("a rule that looks at values has no scalar text")
-
-
-def _text(x):
-    if isinstance(x, Symbol):
-        return x.text
-    if isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x):
-        return f"({x!r})"
-    raise TypeError(f"{x!r} has no scalar text")
-
-
-def _operator(sign):
-    return (
-        lambda a, b: Symbol(f"({_text(a)} {sign} {_text(b)})"),
-        lambda a, b: Symbol(f"({_text(b)} {sign} {_text(a)})"),
-    )
-
-
-for _name, _sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("truediv", "/")):
-    _plain, _reflected = _operator(_sign)
-    setattr(Symbol, f"__{_name}__", _plain)
-    setattr(Symbol, f"__r{_name}__", _reflected)
-for _name, _sign in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">=")):
-    setattr(Symbol, f"__{_name}__", _operator(_sign)[0])
-
-
-class _Texts:
-    """`F` for symbols: elementwise primitives of known text."""
-
-    def __getattr__(self, name):
-        return lambda *arguments: Symbol(f"{name}({', '.join(map(_text, arguments))})")
-
-
 def rule(name, function, needs, keywords):
-    """The gradient rule `function` as one kernel, or None: for at most two arrays among what it needs."""
+    """The gradient rule `function` as one kernel, or None: for at most three arrays among what it needs."""
     inputs = [n for n in needs if n != "F" and n not in keywords]
     parameters = [n for n in needs if n in keywords]
-    if not 1 <= len(inputs) <= 2 or {"shapes", "i"} & set(needs):
+    if not 1 <= len(inputs) <= MOST_INPUTS or {"shapes", "i"} & set(needs):
         return None
+    text, truth = text_of_rule(function, needs), [n for n in inputs if n in TRUTH]
+    if text is None:
+        return None
+    inputs.sort(key=lambda n: n in TRUTH)
     try:
-        result = function(*[_Texts() if n == "F" else Symbol(f"{{{n}}}") for n in needs])
-        if not isinstance(result, Symbol) or re.fullmatch(r"\{\w+\}", result.text):
-            return None
-        made = worker(f"{name}_rule", result.text, inputs, parameters)
-    except (TypeError, KeyError, AttributeError, ValueError):
+        made = worker(f"{name}_rule", text, inputs, parameters, truth)
+    except (TypeError, KeyError):
         return None
-    pick_inputs = operator.itemgetter(*[needs.index(n) for n in inputs])
-    at = [needs.index(n) for n in parameters]
+    places, at = [needs.index(n) for n in inputs], [needs.index(n) for n in parameters]
 
     def call(*operands):
-        arrays = pick_inputs(operands)
-        arrays = arrays if len(inputs) == 2 else (arrays,)
-        if not fits(arrays):
+        arrays = [operands[i] for i in places]
+        if not fits(arrays, len(truth)):
             return function(*operands)
-        a, b = arrays[0], arrays[-1]
-        n = a.size
-        numbers = (n, n, 1, 0, 1, 1, 0, 1)
-        return launch(made, a, b, np.empty(a.shape, a.dtype), numbers, [operands[i] for i in at])
+        arrays = [x if x.flags.carray else copy(x) if copy_when(x) else x.copy() for x in arrays]
+        return launch(made, arrays, np.empty(arrays[0].shape, arrays[0].dtype), (), [operands[i] for i in at])
 
     call.worker = made
     return call

@@ -20,13 +20,16 @@ from numba.extending import register_jitable
 
 from ...threads import get_num_threads
 from . import vectormath
+from .matmul import linear
 from .threads import compiled, pointer, run
 from .tiles import LONGEST_TILE, copy_block, lanes, multiply_block, transpose_block
+from .vectors import first, lane, load, splat, store
 
 TANH, RELU, LSTM, GRU = range(4)
 ROWS = 32  # of the batch in one unit of work: their gates and the packed weights share the second-level cache
 DEPTH = 128  # rows of slopes that are gathered for one product with what they met
 PANEL = 2  # vectors: tiles of 8 rows, which divide the usual batches
+FEW = 6  # rows, up to which a tile of 8 does more than it saves, one row at a time takes them
 PARALLEL_FROM = 100_000  # multiplications
 STEP_PARALLEL_FROM = 8_192  # gates
 
@@ -53,9 +56,60 @@ def _columns(n, h, skip):
 
 
 @njit(nogil=True, error_model="numpy")
+def _started(zero, c, left, accumulate):
+    """The vector at c, of which `left` numbers are there, or zeros; the keep of its lanes."""
+    keep = first(zero, left)
+    return load(zero, c, first(zero, left if accumulate else 0), zero), keep
+
+
+@njit(nogil=True, error_model="numpy")
+def _one_row(zero, size, a, steps, panels, depth, c, j, n, k, accumulate):
+    """c[j : j + 4 panels] (+)= a @ B for one row: eight vectors of sums, each in the order of a tile's."""
+    count, width = lanes(zero), PANEL * lanes(zero)
+    vector, last = size * count, (n - 1) // width * width
+    one, two = panels + size * depth * j, panels + size * depth * min(j + width, last)
+    three, four = panels + size * depth * min(j + 2 * width, last), panels + size * depth * min(j + 3 * width, last)
+    to, left = c + size * j, n - j
+    s0, keep0 = _started(zero, to, left, accumulate)
+    s1, keep1 = _started(zero, to + vector, left - count, accumulate)
+    s2, keep2 = _started(zero, to + 2 * vector, left - 2 * count, accumulate)
+    s3, keep3 = _started(zero, to + 3 * vector, left - 3 * count, accumulate)
+    s4, keep4 = _started(zero, to + 4 * vector, left - 4 * count, accumulate)
+    s5, keep5 = _started(zero, to + 5 * vector, left - 5 * count, accumulate)
+    s6, keep6 = _started(zero, to + 6 * vector, left - 6 * count, accumulate)
+    s7, keep7 = _started(zero, to + 7 * vector, left - 7 * count, accumulate)
+    offsets, alone, down = carray(pointer(steps), (k,), np.int64), first(zero, 1), 0
+    for q in range(k):
+        x = splat(zero, lane(load(zero, a + size * offsets[q], alone, zero)))
+        s0 = x * load(zero, one + down) + s0
+        s1 = x * load(zero, one + down + vector) + s1
+        s2 = x * load(zero, two + down) + s2
+        s3 = x * load(zero, two + down + vector) + s3
+        s4 = x * load(zero, three + down) + s4
+        s5 = x * load(zero, three + down + vector) + s5
+        s6 = x * load(zero, four + down) + s6
+        s7 = x * load(zero, four + down + vector) + s7
+        down += 2 * vector
+    store(s0, to, keep0)
+    store(s1, to + vector, keep1)
+    store(s2, to + 2 * vector, keep2)
+    store(s3, to + 3 * vector, keep3)
+    store(s4, to + 4 * vector, keep4)
+    store(s5, to + 5 * vector, keep5)
+    store(s6, to + 6 * vector, keep6)
+    store(s7, to + 7 * vector, keep7)
+
+
+@njit(nogil=True, error_model="numpy")
 def _multiply(zero, size, a, rows, steps, panels, depth, c, c_stride, m, n, k, accumulate):
     """C[m, n] (+)= A[m, k] @ B[k, n], B in panels of PANEL vectors and `depth` rows; see tiles.multiply_block."""
     width = PANEL * lanes(zero)
+    if m <= FEW:
+        for r in range(m):
+            row = a + size * carray(pointer(rows), (m,), np.int64)[r]
+            for j in range(0, n, 4 * width):
+                _one_row(zero, size, row, steps, panels, depth, c + size * r * c_stride, j, n, k, accumulate)
+        return
     for j in range(0, n, width):
         multiply_block(
             zero, a, rows, steps, panels + size * j * depth, width, c + size * j, c_stride, m, min(width, n - j), k,
@@ -210,11 +264,12 @@ def _update_slope(ds, dh, before, n, z):
 @compiled
 def _forward(zero):
     """a: x (T, B, I); b: bias (C,); c: y (T or T + 1, B, H). numbers: the network, T, B, I, H, C, reverse, rows a unit,
-    the addresses of weight_ih, weight_hh, h0, c0, cells and gates; for a plain network gates is y."""
+    the addresses of weight_ih, weight_hh, h0, c0, cells and gates; for a plain network gates is y; whether gates holds
+    x @ weight_ih.T already: then I is 0."""
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, part, parts):
-        given = carray(pointer(numbers), (14,), np.int64)
+        given = carray(pointer(numbers), (15,), np.int64)
         network, t, b, i, h, c, reverse, block = (
             given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7]
         )  # fmt: skip
@@ -255,7 +310,7 @@ def _forward(zero):
                 for r in range(m):
                     inputs[r, :i] = x[r]
                 out = gates_base + size * (s * b + top) * c
-                _multiply(zero, size, inputs_base, at, ones, base, k, out, c, m, joint, k, 0)
+                _multiply(zero, size, inputs_base, at, ones, base, k, out, c, m, joint, k, given[14])
                 if network == GRU:
                     if i:
                         _multiply(zero, size, inputs_base, at, ones, n_panels, i, out + size * 2 * h, c, m, h, i, 0)
@@ -324,6 +379,7 @@ def _backward(zero):
         met_x, met_h = np.empty(i_wide * depth, kind), np.empty(h_wide * depth, kind)
         across_x, across_h = _columns(g, h, 0), _columns(g, h, skip)
         down = _table(depth, stride, depth - 1)
+        order, late = np.empty(depth + LONGEST_TILE, np.int64), dx_base and b <= FEW and groups == 1  # dx of many steps
         for group in range(first, last):
             start, stop = b * group // groups, b * (group + 1) // groups
             dwi = c_base + size * group * (g * i + g * h + c)
@@ -365,7 +421,7 @@ def _backward(zero):
                         zero, size, place, down.ctypes.data, across_h.ctypes.data, h_panels.ctypes.data, g,
                         dh_base + size * top * h, h, m, h, g, skip,
                     )  # fmt: skip
-                    if dx_base:
+                    if dx_base and not late:
                         _multiply(
                             zero, size, place, down.ctypes.data, across_x.ctypes.data, x_panels.ctypes.data, g,
                             dx_base + size * (s * b + top) * i, i, m, i, g, 0,
@@ -376,6 +432,15 @@ def _backward(zero):
                     _pack(zero, size, state, h, met_h.ctypes.data + size * filled * width, depth, m, h)
                     filled += m
                     if filled + m > depth or n == t - 1:
+                        if late:
+                            for r in range(filled + LONGEST_TILE):  # the steps from the earliest on
+                                at = min(r, filled - 1)
+                                order[r] = stride * (at if reverse else filled - m - at // m * m + at % m)
+                            begin = (s - filled // m + 1 if reverse else s) * b + top
+                            _multiply(
+                                zero, size, slopes.ctypes.data, order.ctypes.data, across_x.ctypes.data,
+                                x_panels.ctypes.data, g, dx_base + size * begin * i, i, filled, i, g, 0,
+                            )  # fmt: skip
                         _multiply(
                             zero, size, slopes.ctypes.data, across_x.ctypes.data, down.ctypes.data, met_x.ctypes.data,
                             depth, dwi, i, g, i, filled, 1,
@@ -387,7 +452,7 @@ def _backward(zero):
                         filled = 0
         # alive until here: only their addresses were used
         h_panels[0], x_panels[0], met_h[0], slopes[0, 0] = kind(0), kind(0), kind(0), kind(0)
-        met_x[:1], across_x[0], across_h[0], down[0] = kind(0), 0, 0, 0
+        met_x[:1], across_x[0], across_h[0], down[0], order[0] = kind(0), 0, 0, 0, 0
 
     return work
 
@@ -486,8 +551,11 @@ def _run_forward(network, x, h0, c0, weight_ih, weight_hh, bias, steps, many, re
     gates = y if many == 1 else np.empty((t, b, c), x.dtype)
     cells = None if c0 is None else np.empty((t, b, h), x.dtype)
     threads, block = _shares(t, b, i + h, c)
-    others = (weight_ih, weight_hh, h0, c0, cells, gates)
-    numbers = (network, t, b, i, h, c, reverse, block, *map(_address, others))
+    others, begun = (weight_ih, weight_hh, h0, c0, cells, gates), b <= FEW and i > 0
+    if begun:  # the products with x, all steps at once: a step then reads half of the weights
+        gates[:t, :, : len(weight_ih)] = linear(x, weight_ih)
+        i = 0
+    numbers = (network, t, b, i, h, c, reverse, block, *map(_address, others), begun)
     run(_forward(x.dtype), x, bias, y, numbers, alone=threads == 1)
     return y, cells, gates
 

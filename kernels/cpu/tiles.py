@@ -275,18 +275,26 @@ def copy_block(zero, source, source_stride, target, target_stride, m, n):
         _copy_row(zero, source + size * i * source_stride, target + size * i * target_stride, n)
 
 
-@intrinsic
-def _transpose_square(typingctx, zero, source, source_stride, target, target_stride, m, n):
-    """target[j, i] = source[i, j] for i < m, j < n; m and n at most one vector. Addresses and strides in numbers."""
+def _transpose(masked):
+    """The intrinsic target[j, i] = source[i, j] for one vector of i and of j; `masked`: for i < m, j < n. Addresses and
+    strides in numbers."""
 
+    def transpose_square(typingctx, zero, source, source_stride, target, target_stride, m, n):
+        return types.void(zero, *([types.int64] * 6)), _transposing(masked)
+
+    return intrinsic(transpose_square)
+
+
+def _transposing(masked):
     def codegen(context, builder, signature, arguments):
         _, source, source_stride, target, target_stride, m, n = arguments
         emit = _Emit(builder, signature.args[0])
         count = emit.lanes
-        across, down = emit.first_lanes(n), emit.first_lanes(m)
+        across, down = (emit.first_lanes(n), emit.first_lanes(m)) if masked else (None, None)
 
         def mask(whole, index, limit):
-            return builder.and_(whole, emit.splat(builder.icmp_signed("<", emit.int64(index), limit)))
+            inside = masked and emit.splat(builder.icmp_signed("<", emit.int64(index), limit))
+            return builder.and_(whole, inside) if masked else None
 
         vectors = [
             emit.load(emit.at(source, builder.mul(emit.int64(i), source_stride)), mask(across, i, m))
@@ -302,7 +310,10 @@ def _transpose_square(typingctx, zero, source, source_stride, target, target_str
             emit.store(vectors[j], emit.at(target, builder.mul(emit.int64(j), target_stride)), mask(down, j, n))
         return context.get_dummy_value()
 
-    return types.void(zero, *([types.int64] * 6)), codegen
+    return codegen
+
+
+_transpose_whole, _transpose_part = _transpose(masked=False), _transpose(masked=True)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -311,15 +322,11 @@ def transpose_block(zero, source, source_stride, target, target_stride, m, n):
     width, size = lanes(zero), 4 if lanes(zero) * 4 == _REGISTER_BYTES else 8
     for i in range(0, m, width):
         for j in range(0, n, width):
-            _transpose_square(
-                zero,
-                source + size * (i * source_stride + j),
-                source_stride,
-                target + size * (j * target_stride + i),
-                target_stride,
-                min(width, m - i),
-                min(width, n - j),
-            )
+            at, to = source + size * (i * source_stride + j), target + size * (j * target_stride + i)
+            if i + width <= m and j + width <= n:
+                _transpose_whole(zero, at, source_stride, to, target_stride, m, n)
+            else:
+                _transpose_part(zero, at, source_stride, to, target_stride, min(width, m - i), min(width, n - j))
 
 
 @intrinsic

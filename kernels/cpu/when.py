@@ -92,8 +92,11 @@ LEAVES |= {"gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"}
 # log and tanh when the second thread pays; one pass over memory later still.
 _SEVERAL_FROM, _VECTOR_FROM, _ONE_FROM = 1_024, 16_384, 131_072
 RULE_FROM = 4_096
+_WHERE_FROM = 8_192
 _LOOP_FROM, _PAIR_FROM, _ROUNDINGS = 32_768, 12_288, {"floor", "ceil", "trunc", "round"}
 _RUN = 32  # the shortest run that pays where shapes broadcast
+_BLOCK = 1_024  # elements of the buffer for a number that repeats along a run
+_OUTER_FROM = 256  # of both inputs of an outer product; two of this size may give many elements
 
 
 def generated(primitives):
@@ -162,12 +165,14 @@ def _binary_from(size):
         kind = type(a)
         if kind is float or kind is int:
             return b.size >= size and b.dtype in FLOATS
-        if (a.size < size and b.size < size) or a.dtype != b.dtype or a.dtype not in FLOATS:
+        if a.dtype != b.dtype or a.dtype not in FLOATS:
             return False
-        found = segments(a.shape, b.shape)
-        return found is not None and found[1] >= _RUN
+        if a.size < size and b.size < size and (a.shape == b.shape or a.size * b.size < size):
+            return False
+        found = layout(a.shape, b.shape)
+        return found is not None and found[1] >= _RUN and math.prod(found[0]) >= size
 
-    when.smallest, when.checks_shapes = size, True
+    when.smallest, when.checks_shapes = min(size, _OUTER_FROM), True
     return when
 
 
@@ -178,7 +183,29 @@ def copy_when(x):
     if x.flags.carray:
         return True
     base = unrepeated(x)
-    return base.size * _RUN <= x.size and (segments(base.shape, x.shape) or (0, 0))[1] >= _RUN
+    return base.size * _RUN <= x.size and (layout(base.shape, x.shape) or (0, 0))[1] >= _RUN
+
+
+def where_when(condition, a, b):
+    """Refused: few elements, several types, a condition that is no array of truth values; short runs."""
+    arrays = [x for x in (a, b) if type(x) not in (float, int)]
+    if condition.dtype != bool or not arrays or arrays[0].dtype not in FLOATS or arrays[0].dtype != arrays[-1].dtype:
+        return False
+    found = layout(*(x.shape for x in (*arrays, condition)))
+    return found is not None and found[1] >= _RUN and math.prod(found[0]) >= _WHERE_FROM
+
+
+where_when.checks_shapes = True
+POWERS = {2: "{a} * {a}", 3: "{a} * {a} * {a}", 4: "({a} * {a}) * ({a} * {a})", -1: "1 / {a}", 0.5: "sqrt({a})"}
+
+
+def power_when(a, b):
+    """Refused: few elements, several types or shapes."""
+    return _is_pair(a, b)
+
+
+_is_pair = _pair_from(_PAIR_FROM)
+power_when.smallest, power_when.checks_shapes = _PAIR_FROM, True
 
 
 def unrepeated(x):
@@ -191,47 +218,45 @@ def as_operand(x, dtype):
     return x if isinstance(x, np.ndarray) else np.array(x, dtype)
 
 
-def fits(arrays):
-    """May a rule's kernel take these: large enough, one shape and type, contiguous?"""
-    first = arrays[0]
+def fits(arrays, truths=0):
+    """May a rule's kernel take these: large enough, of one shape and type? The last `truths` are of truth values."""
+    first, count = arrays[0], len(arrays) - truths
     if not isinstance(first, np.ndarray) or first.size < RULE_FROM or first.dtype not in FLOATS:
         return False
-    for x in arrays:
-        if not isinstance(x, np.ndarray) or x.shape != first.shape or x.dtype != first.dtype or not x.flags.carray:
+    for i, x in enumerate(arrays):
+        if not isinstance(x, np.ndarray) or x.shape != first.shape or x.dtype != (first.dtype if i < count else bool):
             return False
     return True
 
 
 @functools.lru_cache(maxsize=1024)
-def segments(a, b):
-    """How two shapes broadcast: (shape, run, and for each of the two: step, shift, count), or None.
+def layout(*shapes):
+    """How shapes broadcast: (shape, run, block, and for each of them: step, part, count, width), or None.
 
     The output is runs of `run` elements, in which an input is contiguous (step 1) or constant (step 0); where run
-    number s begins in it: s * shift % count.
+    number s begins in it: s // part % count * width. What is constant is read from a buffer of `block` elements.
     """
-    ndim = max(len(a), len(b))
-    a, b = (1,) * (ndim - len(a)) + a, (1,) * (ndim - len(b)) + b
-    shape = tuple(m if n == 1 else n for m, n in zip(a, b, strict=True))
-    if any(m not in (1, k) or n not in (1, k) for m, n, k in zip(a, b, shape, strict=True)):
-        return None
+    ndim = max(map(len, shapes))
+    padded = [(1,) * (ndim - len(s)) + s for s in shapes]
+    shape = tuple(max(n) if 0 not in n else 0 for n in zip(*padded))
     size = math.prod(shape)
-    whole = math.prod(a) == size, math.prod(b) == size
-    if not any(whole) or size == 0:
-        return None  # both are repeated: a product of two ranges
-    if all(whole):
-        return shape, size, 1, 0, 1, 1, 0, 1
-    short = b if whole[0] else a
-    axes = [i for i, n in enumerate(short) if n > 1]
-    if not axes:
-        run, read = size, (0, 0, 1)
-    elif short[axes[0] :] == shape[axes[0] :]:  # the last axes: a row
-        run, read = math.prod(short), (1, 0, 1)
-    elif short[axes[0] : axes[-1] + 1] == shape[axes[0] : axes[-1] + 1]:  # axes in the middle or first: channels
-        run, read = math.prod(shape[axes[-1] + 1 :]), (0, 1, math.prod(short))
-    else:
+    if size == 0 or any(n not in (1, whole) for s in padded for n, whole in zip(s, shape)):
         return None
-    along = (1, run, size)
-    return (shape, run, *along, *read) if whole[0] else (shape, run, *read, *along)
+    axes = [i for i, n in enumerate(shape) if n > 1] or [ndim - 1] * (ndim > 0)
+    lengths, own = [shape[i] for i in axes], [[s[i] > 1 or shape[i] == 1 for i in axes] for s in padded]
+    outer = len(axes)
+    while outer and all(o[outer - 1] == o[-1] for o in own):
+        outer -= 1
+    run = math.prod(lengths[outer:])
+    reads = []
+    for o in own:
+        varies = [i for i in range(outer) if o[i]]
+        if varies and not all(o[varies[0] : varies[-1]]):
+            return None  # it varies, repeats, and varies again
+        part = math.prod(lengths[varies[-1] + 1 : outer]) if varies else 1
+        step = int(not o or o[-1])
+        reads += (step, part, math.prod(lengths[i] for i in varies), run if step else 1)
+    return shape, run, run if all(reads[::4]) else min(run, _BLOCK), *reads
 
 
 def softmax_when(x, *, axis):
@@ -262,6 +287,9 @@ softmax_when.smallest = logsumexp_when.smallest = softmax_backward_when.smallest
 def cross_entropy_when(x, labels):
     """Refused: fewer than 64 scores, labels that are no integers."""
     return x.ndim == 2 and x.size >= 64 and x.dtype in FLOATS and labels.dtype.kind in "iu"
+
+
+cross_entropy_when.smallest = 64
 
 
 def cross_entropy_backward_when(dy, x, labels, top, log_total):
@@ -369,6 +397,33 @@ def sum_to_when(x, *, shape):
 sum_to_when.smallest = _SUM_FROM
 
 
+# ---- order and running sums ------------------------------------------------------------------------------------------
+_LINES_FROM = 1_024  # elements
+
+
+def _has_lines(x, axis):
+    return x.size >= _LINES_FROM and x.dtype in FLOATS and -x.ndim <= axis < x.ndim
+
+
+def sort_when(x, *, axis=-1, descending=False, stable=True):
+    """Refused: few elements."""
+    return _has_lines(x, axis)
+
+
+def cumsum_when(x, *, axis=-1):
+    """Refused: few elements."""
+    return _has_lines(x, axis)
+
+
+def argcummax_when(x, *, axis=-1, largest=True):
+    """Refused: few elements."""
+    return _has_lines(x, axis)
+
+
+argsort_when, cumprod_when, logcumsumexp_when = sort_when, cumsum_when, cumsum_when
+sort_when.smallest = cumsum_when.smallest = argcummax_when.smallest = _LINES_FROM
+
+
 # ---- normalisation ---------------------------------------------------------------------------------------------------
 def _of(dtype, shape, *arrays):
     """Are all of these that are not None of one type and shape?"""
@@ -379,6 +434,9 @@ def layer_norm_when(x, weight=None, bias=None, *, ndim=1, eps=1e-5):
     """Refused: fewer than 128 elements, weight and bias of another type."""
     inner = x.shape[x.ndim - ndim :]
     return x.size >= 128 and x.dtype in FLOATS and 0 < ndim <= x.ndim and _of(x.dtype, inner, weight, bias)
+
+
+layer_norm_when.smallest = 128
 
 
 def layer_norm_backward_when(dy, x, mean, rstd, weight=None, *, ndim=1):
@@ -443,12 +501,12 @@ def attention_when(q, k, v, mask=None, seed=None, *, causal=False, scale=None, d
     leading one (the heads of grouped queries); a mask that enlarges the scores, or of integers."""
     lead = q.shape[:-2]
     return (
-        2 <= q.ndim <= 5
+        q.size * k.shape[-2] >= 8_192
+        and 2 <= q.ndim <= 5
         and q.dtype in FLOATS
         and q.dtype == k.dtype == v.dtype
         and k.shape[:-2] == v.shape[:-2]
         and (k.shape[:-2] == lead or (lead and k.shape[:-2] == (*lead[:-1], 1)))
-        and q.size * k.shape[-2] >= 8_192
         and v.size > 0
         and (mask is None or _is_mask(mask, (*q.shape[:-1], k.shape[-2]), q.dtype))
     )
@@ -548,11 +606,17 @@ def getitem_when(x, *arrays, key):
     return arrays[0].size * math.prod(x.shape[1:]) >= _ROWS_FROM and len(x) > 0 and x.flags.carray
 
 
+getitem_when.for_several = True  # a slice has no arrays
+
+
 def scatter_when(v, *arrays, key, shape):
     """Refused: all but one array of integers as the whole key; few elements, v to be broadcast."""
     if len(arrays) != 1 or len(key) != 1 or v.dtype not in FLOATS or arrays[0].dtype.kind not in "iu" or not shape:
         return False
     return v.size >= _ROW_SUMS_FROM and v.shape == (*arrays[0].shape, *shape[1:]) and math.prod(shape) > 0
+
+
+scatter_when.for_several = True
 
 
 _ALONG_FROM, _SUMS_ALONG_FROM = 1_024, 64  # elements; the reference of the sums makes a dozen calls

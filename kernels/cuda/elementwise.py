@@ -7,8 +7,9 @@ have any strides: see elementwise.cu. A kernel is compiled for each combination 
 import functools
 
 from ...primitive import PRIMITIVES
+from ..scalar_texts import text_of_rule
 from .launch import Source, ceil_div, device
-from .texts import text_of_rule, written
+from .texts import written
 from .when import elementwise_when, written_from
 
 AXES = 4  # of the output, after neighbours have been merged

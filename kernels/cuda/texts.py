@@ -1,15 +1,12 @@
-"""From scalar texts and gradient rules to C++: one expression in x0, x1, ... (arrays) and n0, n1, ... (numbers).
+"""From scalar texts to C++: one expression in x0, x1, ... (arrays) and n0, n1, ... (numbers).
 
 A text such as "{x} * sigmoid({x})" calls functions of C++ and other elementwise primitives, whose texts are put in
-their place. A rule such as ``lambda g, y: g * (1 - y * y)`` becomes a text by calling it with `Symbol`s; one that looks
-at its operands, or calls what has no scalar text, has none.
+their place. Those of gradient rules come from scalar_texts.py.
 """
 
 import ast
 import math
 import re
-
-import numpy as np
 
 from ...primitive import PRIMITIVES
 from .when import FUNCTIONS, written_from
@@ -79,60 +76,3 @@ class Written(ast.NodeVisitor):
 def written(text, names):
     """The C++ of a text."""
     return Written(names).visit(ast.parse(re.sub(r"\{(\w+)\}", r"\1", text).strip(), mode="eval"))
-
-
-# ---- from a rule to a text -------------------------------------------------------------------------------------------
-class Symbol:
-    """An operand that writes down what is done to it. Asking for its value or its shape raises."""
-
-    dtype = np.dtype(np.float32)  # a rule may ask whether it is complex
-
-    def __init__(self, text):
-        self.text = text
-
-    def __neg__(self):
-        return Symbol(f"(-{self.text})")
-
-    def __bool__(self):
-        raise TypeError("a rule that looks at values has no scalar text")
-
-
-def _text(x):
-    if isinstance(x, Symbol):
-        return x.text
-    if isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x):
-        return f"({x!r})"
-    raise TypeError(f"{x!r} has no scalar text")
-
-
-def _operators(sign):
-    return (
-        lambda a, b: Symbol(f"({_text(a)} {sign} {_text(b)})"),
-        lambda a, b: Symbol(f"({_text(b)} {sign} {_text(a)})"),
-    )
-
-
-for _name, _sign in (("add", "+"), ("sub", "-"), ("mul", "*"), ("truediv", "/")):
-    _plain, _reflected = _operators(_sign)
-    setattr(Symbol, f"__{_name}__", _plain)
-    setattr(Symbol, f"__r{_name}__", _reflected)
-for _name, _sign in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">=")):
-    setattr(Symbol, f"__{_name}__", _operators(_sign)[0])
-
-
-class Texts:
-    """`F` for symbols: elementwise primitives of known text."""
-
-    def __getattr__(self, name):
-        return lambda *arguments: Symbol(f"{name}({', '.join(map(_text, arguments))})")
-
-
-def text_of_rule(function, needs):
-    """The text of a gradient rule in its operands, without F; None where it has none, or only hands one on."""
-    try:
-        result = function(*[Texts() if n == "F" else Symbol(f"{{{n}}}") for n in needs])
-    except (TypeError, KeyError, AttributeError, ValueError):
-        return None
-    if not isinstance(result, Symbol) or re.fullmatch(r"\{\w+\}", result.text):
-        return None
-    return result.text

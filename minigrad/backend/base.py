@@ -29,6 +29,7 @@ class Backend:
 
     def __init__(self, name: str, xp: Any, array: type):
         self.name, self.xp, self.array = name, xp, array
+        self.library = xp  # what forwards are given
         self.F = Functions(self)
         self.rules: dict[Callable, Callable] | None = None  # gradient rule -> a faster function that does the same
 
@@ -94,7 +95,7 @@ class Backend:
     def fallback(self, p: Primitive) -> Callable:
         if p.inline and not p.defaults and not p.replaces and (ufunc := getattr(self.xp, p.name, None)):
             return ufunc
-        library, forward = self.F if p.fused else self.xp, p.forward
+        library, forward = self.F if p.fused else self.library, p.forward
         if not p.checked:
             return partial(forward, library)
 
@@ -163,8 +164,8 @@ def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -
 
     if smallest := getattr(when, "smallest", 0):  # elements of the first two, below which it refuses at once
         return _small_pass(p, smallest, run, otherwise)
-    if fewest := getattr(when, "fewest", 0):  # operands, below which it refuses at once
-        return lambda *arrays, **params: (otherwise if len(arrays) < fewest else run)(*arrays, **params)
+    if getattr(when, "for_several", False):  # it refuses at once where none of the variadic inputs is given
+        return _small_pass(p, 0, run, otherwise)
     return run
 
 
@@ -173,15 +174,22 @@ def _small_pass(p: Primitive, smallest: int, run: Callable, otherwise: Callable)
     takes half as long as a small reduction; for softmax it is::
 
         def choose(x, *, axis=_axis):
-            return (otherwise if getattr(x, "size", 1) < smallest else run)(x, axis=axis)
+            return otherwise(x, axis=axis) if getattr(x, "size", 1) < smallest else run(x, axis=axis)
     """
-    inputs = [n + "=None" * (n in p.optional) for n in p.inputs]
     keywords = [k if v is p.signature.empty else f"{k}=_{k}" for k, v in p.defaults.items()]
-    given = ", ".join([*p.inputs, *(f"{k}={k}" for k in p.defaults)])
-    small = " and ".join(f'getattr({n}, "size", 1) < smallest' for n in p.inputs[:2])  # a Python number has none
+    given = [f"{k}={k}" for k in p.defaults]
     scope = {"smallest": smallest, "run": run, "otherwise": otherwise, **{f"_{k}": v for k, v in p.defaults.items()}}
-    head = ", ".join([*inputs, *["*"] * bool(keywords), *keywords])
-    exec(f"def choose({head}):\n    return (otherwise if {small} else run)({given})", scope)
+    if p.variadic:
+        *first, several = p.inputs  # in getitem: x, and the index arrays
+        head, without, with_all = [*first, f"*{several}"], first, [*first, f"*{several}"]
+        small = f"not {several}"
+    else:
+        head = [n + "=None" * (n in p.optional) for n in p.inputs]
+        without = with_all = list(p.inputs)
+        head += ["*"] * bool(keywords)
+        small = " and ".join(f'getattr({n}, "size", 1) < smallest' for n in p.inputs[:2])  # a Python number has none
+    calls = (f"{f}({', '.join([*passed, *given])})" for f, passed in (("otherwise", without), ("run", with_all)))
+    exec(f"def choose({', '.join([*head, *keywords])}):\n    return {f' if {small} else '.join(calls)}", scope)
     return scope["choose"]
 
 

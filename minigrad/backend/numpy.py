@@ -6,13 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Primitive
+from ..primitive import PRIMITIVES, Primitive
 from .base import Backend
 
 
 def _matmul(a: Any, b: Any) -> Any:
     """np.matmul; of small matrices, a.dot is the same product in a third of its time."""
     return a.dot(b) if getattr(a, "ndim", 0) == 2 and 0 < getattr(b, "ndim", 0) <= 2 else np.matmul(a, b)
+
+
+def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """The body of linear; of matrices, which nearly all are, without its calls."""
+    if x.ndim != 2 or weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+        PRIMITIVES["linear"].shape("linear", x, weight, bias)
+    y = _matmul(x, weight.T)
+    return y if bias is None else y + bias
 
 
 def _broadcast_to(x: Any, *, shape: Any) -> Any:
@@ -24,14 +32,23 @@ def _broadcast_to(x: Any, *, shape: Any) -> Any:
     return y
 
 
-DIRECT: dict[str, Callable] = {
-    # what np.sum, np.max and np.min wrap, in wrappers that take as long as a small reduction
+REDUCTIONS: dict[str, Callable] = {  # what np.sum and others wrap, which takes as long as a small reduction
     "sum": partial(np.add.reduce, axis=None),
     "max": partial(np.maximum.reduce, axis=None),
     "min": partial(np.minimum.reduce, axis=None),
-    "matmul": _matmul,
-    "broadcast_to": _broadcast_to,
 }
+DIRECT: dict[str, Callable] = {**REDUCTIONS, "matmul": _matmul, "linear": _linear, "broadcast_to": _broadcast_to}
+
+
+class Library:
+    """NumPy, with its reductions unwrapped."""
+
+    def __init__(self) -> None:
+        self.__dict__.update(REDUCTIONS)
+
+    def __getattr__(self, name: str) -> Any:
+        self.__dict__[name] = found = getattr(np, name)
+        return found
 
 
 class NumpyBackend(Backend):
@@ -39,6 +56,7 @@ class NumpyBackend(Backend):
 
     def __init__(self, name: str = "numpy"):
         super().__init__(name, np, np.ndarray)
+        self.library = Library()
 
     def holds(self, array: Any) -> bool:
         return type(array) is np.ndarray  # not a library's own subclass

@@ -1,5 +1,6 @@
 """Incomplete gamma functions and the Hurwitz zeta function: elementwise in two inputs, by formulas of our own."""
 
+from functools import cache
 from math import inf, nan
 
 import numpy as np
@@ -8,7 +9,6 @@ from ..errors import GradError
 from ..primitive import broadcast, case, ints, primitive, within
 from .special import BERNOULLI, lgamma_forward
 
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 LARGE = 100  # from this a on, the integral is a bell of known place and width
 TERMS = 160  # of the series and of the fraction: enough below LARGE
 
@@ -53,6 +53,13 @@ def regularised(xp, a, x, upper):
     return xp.where(xp.logical_and(none, none_of), 1.0 if upper else 0.0, p)
 
 
+@cache
+def quadrature():
+    """[(node, weight)] of Gauss and Legendre on -1 to 1."""
+    nodes, weights = np.polynomial.legendre.leggauss(48)
+    return list(zip(nodes.tolist(), weights.tolist(), strict=True))
+
+
 def bell(xp, a, x, upper):
     """The integral of t**(a - 1) e**-t / Gamma(a) between x and where nothing is left, for large a: the logarithm of
     the integrand is taken from its largest value, at a - 1, and Stirling's series gives that."""
@@ -61,7 +68,7 @@ def bell(xp, a, x, upper):
     before = xp.maximum(0.0, xp.minimum(top - 10 * width, x - 6 * width))
     far = xp.where(right, xp.maximum(top + 12 * width, x + 8 * width), before)
     total = 0.0
-    for node, weight in zip(NODES.tolist(), WEIGHTS.tolist()):
+    for node, weight in quadrature():
         r = (0.5 * (x + far) + 0.5 * (far - x) * node - top) / top
         total = total + weight * xp.exp(top * (xp.log1p(r) - r))
     series = (

@@ -22,7 +22,9 @@ def count(shape, axis):
 
 def spread(F, g, shape, axis):
     """g, one value per reduced group, repeated for every element of the group."""
-    return F.broadcast_to(F.reshape(g, shape=with_ones(shape, axis)), shape=shape)
+    if axis is not None:
+        g = F.reshape(g, shape=with_ones(shape, axis))
+    return F.broadcast_to(g, shape=shape)
 
 
 @primitive(shape=reduced, samples=CASES, complex_ok=True)
