@@ -37,13 +37,17 @@ class Context:
         """These outputs carry no gradient."""
         self._constant = outputs
 
+    def set_materialize_grads(self, value: bool) -> None:
+        """Nothing to set: backward always gets zeros for an output that did not take part in the loss."""
+
 
 class Function:
     """Subclass with static methods ``forward(ctx, *args)`` and ``backward(ctx, *grads)``, and call ``apply(*args)``.
 
     forward sees tensors without history and returns one tensor or a tuple; backward receives dL/doutput for every
     output and returns dL/darg for every argument (None for those that are no tensors). Written in tensor operations,
-    backward has gradients of its own.
+    backward has gradients of its own. Or ``forward(*args)``, and what backward needs of it in
+    ``setup_context(ctx, inputs, output)``.
 
     >>> import minigrad as mg
     >>> class Cube(Function):
@@ -66,6 +70,18 @@ class Function:
         raise GradError("Function: a subclass defines forward(ctx, *args) as a static method.")
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        """Keep what backward needs. Where a subclass has it, its forward takes no ctx."""
+
+    @classmethod
+    def _forward(cls, ctx: Context, args: Sequence) -> Any:
+        if cls.setup_context is Function.setup_context:
+            return cls.forward(ctx, *args)
+        output = cls.forward(*args)
+        cls.setup_context(ctx, tuple(args), output)
+        return output
+
+    @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         raise GradError("Function: a subclass defines backward(ctx, *grads) as a static method to have a gradient.")
 
@@ -78,7 +94,7 @@ class Function:
         parents = [a.node if isinstance(a, Tensor) else None for a in args]
         ctx.needs_input_grad = tuple(p is not None for p in parents)
         with taping(False):
-            result = cls.forward(ctx, *[a.detach() if isinstance(a, Tensor) else a for a in args])
+            result = cls._forward(ctx, [a.detach() if isinstance(a, Tensor) else a for a in args])
         outputs = result if isinstance(result, tuple) else (result,)
         ys = tuple(_own(y, args) for y in outputs)
         if any(ctx.needs_input_grad) and MODE.get().recording:

@@ -25,7 +25,8 @@ from .tensor import Tensor
 class Generator:
     """A stream of random numbers. ``Generator(seed)``; the same seed gives the same stream on every machine."""
 
-    def __init__(self, seed: int | None = None):
+    def __init__(self, seed: int | None = None, *, device: Any = None):  # device, PyTorch's, has no effect
+        seed, device = (None, seed) if isinstance(seed, str) else (seed, device)
         self._lock = threading.Lock()
         self.manual_seed(int.from_bytes(os.urandom(7), "little") if seed is None else seed)
 

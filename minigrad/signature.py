@@ -29,6 +29,7 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         "_into": _into,
         "_respelled": _respelled,
         "_placed": _placed,
+        "_places": _places,
         "_kinds": (list, *(p.pytorch[1] if p.pytorch else ())),
         "_cast": _cast,
         "_narrowed": narrowed,
@@ -50,6 +51,9 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         lines.append("    if diagonal is not None: k = diagonal")
     if places:
         lines.append(f"    if place: return _placed(_p, {p.name}, {p.inputs[0]}, place, keepdims, spelled)")
+    if p.name == "where":  # of a condition alone: where it holds
+        lines[0] = lines[0].replace(" a, b,", " a=None, b=None,")
+        lines.append("    if a is None and b is None: return _places(condition)")
     if scaled:
         lines.append("    if alpha is not None: b = b * alpha")
     if casts:  # the dtype to compute in; integers, which NumPy adds as int64, come back in it
@@ -99,6 +103,11 @@ def _placed(p: Primitive, f: Callable, x: Any, place: tuple, keepdims: Any, spel
     if place[0] is None:
         return f(x, keepdims=keepdims)
     return p.pytorch[0](x, axis=place[0], keepdims=keepdims)
+
+
+def _places(condition: Any) -> tuple:
+    """The indices of what is true, one tensor for each axis."""
+    return condition.nonzero(as_tuple=True) if hasattr(condition, "overwrite") else np.nonzero(condition)
 
 
 def _cast(x: Any, dtype: Any) -> Any:

@@ -107,3 +107,105 @@ def test_checkpointed_segments(segments):
     assert checkpoint(model, x, use_reentrant=False).shape == (5, 1)
     with pytest.raises(ArgumentError, match="from 1 to 5"):
         checkpointing.checkpoint_sequential(model, 6, x)
+
+
+def test_a_function_with_a_context_of_its_own():
+    """PyTorch 2's style: forward takes no ctx, setup_context keeps what backward needs."""
+
+    class Product(mg.Function):
+        @staticmethod
+        def forward(x, y):
+            return x * y
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+            ctx.product = output
+
+        @staticmethod
+        def backward(ctx, g):
+            x, y = ctx.saved_tensors
+            assert ctx.product.shape == g.shape and ctx.needs_input_grad == (True, True)
+            return g * y, g * x
+
+    x, y = (mg.tensor(v, dtype="float64", requires_grad=True) for v in ([1.0, 2.0], [3.0, 5.0]))
+    assert mg.autograd.gradcheck(Product.apply, (x, y)) and mg.autograd.gradgradcheck(Product.apply, (x, y))
+    grads = mg.vmap(mg.func.grad(lambda a, b: Product.apply(a, b)), in_dims=(0, 0))(x, y)
+    assert grads.tolist() == [3, 5]
+
+
+def test_the_gradient_of_an_unused_output():
+    seen = []
+
+    class Two(mg.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.set_materialize_grads(False)
+            return x * 2, x.sum() * 3
+
+        @staticmethod
+        def backward(ctx, g, h):
+            seen.append((g, h))
+            return g * 2
+
+    x = mg.ones(2, requires_grad=True)
+    Two.apply(x)[0].sum().backward()
+    ((g, h),) = seen
+    assert g.tolist() == [1, 1] and h.item() == 0 and h.shape == ()
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_the_matrices_have_pytorchs_names():
+    a, b, c = mg.ones(2, 3), mg.ones(3, 4), mg.zeros(2, 4)
+    assert mg.mm(a, mat2=b).tolist() == mg.addmm(c, mat1=a, mat2=b).tolist() == c.addmm(mat1=a, mat2=b).tolist()
+    assert mg.addmm(input=c, mat1=a, mat2=b, beta=2, alpha=0.5)[0, 0].item() == 1.5
+    assert mg.baddbmm(c[None], batch1=a[None], batch2=b[None]).shape == mg.bmm(input=a[None], mat2=b[None]).shape
+    assert mg.mv(a, vec=mg.ones(3)).tolist() == mg.addmv(mg.zeros(2), mat=a, vec=mg.ones(3)).tolist() == [3, 3]
+    assert mg.addr(mg.zeros(2, 3), vec1=mg.ones(2), vec2=mg.ones(3)).shape == (2, 3)
+    assert mg.addcmul(c, tensor1=c + 1, tensor2=c + 2, value=3)[0, 0].item() == 6
+    assert mg.addcdiv(c, tensor1=c + 1, tensor2=c + 2, value=4)[0, 0].item() == 2
+
+
+def test_where_of_a_condition_alone():
+    rows, columns = mg.where(mg.tensor([[1, 0], [2, 3]]) > 0)
+    assert rows.tolist() == [0, 1, 1] and columns.tolist() == [0, 0, 1]
+    assert mg.where(mg.tensor([True]), 1.0, 2.0).tolist() == [1.0]
+
+
+def test_small_words():
+    assert nn.Linear(2, 3)(input=mg.ones(1, 2)).shape == (1, 3)
+    one, other = mg.Generator(device="cpu").manual_seed(3), mg.Generator("cpu").manual_seed(3)
+    assert mg.rand(2, generator=one).tolist() == mg.rand(2, generator=other).tolist()
+    f = mg.vmap(lambda x, y: x * y, in_dims=(1, None), out_dims=1)
+    assert f(mg.ones(2, 3), mg.tensor(2.0)).shape == mg.vmap(lambda x: x, 1, 1)(mg.ones(2, 3)).shape == (2, 3)
+
+
+WINDOWS = ["hann", "hamming", "blackman", "bartlett", "kaiser"]
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_beside_pytorch(name, periodic):
+    torch = pytest.importorskip("torch")
+    for n in (0, 1, 2, 5, 16):
+        options = {"beta": 7.0} if name == "kaiser" else {}
+        ours = getattr(mg, f"{name}_window")(n, periodic, dtype="float64", **options)
+        theirs = getattr(torch, f"{name}_window")(n, periodic, dtype=torch.float64, **options)
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-9, atol=1e-12)
+    assert getattr(mg, f"{name}_window")(3, requires_grad=True).requires_grad
+    assert getattr(mg, f"{name}_window")(3).dtype == mg.float32
+    with pytest.raises(ArgumentError, match="negative"):
+        getattr(mg, f"{name}_window")(-1)
+
+
+def test_settings_of_other_backends():
+    mg.backends.cudnn.benchmark = False
+    mg.backends.cudnn.deterministic = True
+    device = mg.device("mps" if mg.backends.mps.is_available() else "cpu")
+    assert mg.ones(2, device=device).contiguous(memory_format=mg.channels_last).tolist() == [1, 1]
+
+
+def test_labels_to_ignore_need_labels():
+    x = mg.randn(2, 3)
+    with pytest.raises(ArgumentError, match="holds probabilities"):
+        nn.functional.cross_entropy(x, x.softmax(-1), ignore_index=1)

@@ -405,7 +405,7 @@ def function(cls: Any, args: tuple) -> Any:
         for i, x in zip(places, xs):
             full[i] = x
         context.needs_input_grad = tuple(isinstance(a, Tensor) for a in args)
-        result = cls.forward(context, *full)
+        result = cls._forward(context, full)
         several[:] = [isinstance(result, tuple)]
         return list(result) if isinstance(result, tuple) else [result], context
 

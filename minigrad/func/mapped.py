@@ -23,13 +23,16 @@ def vmap(
     randomness: str = "error",
     *,
     chunk_size: int | None = None,
+    in_dims: Any = 0,
+    out_dims: Any = 0,
 ) -> Callable:
     """func over every sample of a batch, at once: inside, func sees one sample; the batch's axis is hidden.
 
     in_axes: the axis of the samples in each argument, None where all share it: an int for all, or a tuple (list, dict)
     that follows the arguments and may stop early. Keyword arguments are mapped over axis 0. out_axes: where the
     samples' axis comes in the outputs, likewise. randomness: what happens if func draws random numbers: "error",
-    "different" ones for each sample, or the "same" for all. chunk_size: at most so many samples at a time.
+    "different" ones for each sample, or the "same" for all. chunk_size: at most so many samples at a time. in_dims,
+    out_dims: PyTorch's words for the axes.
 
     vmaps nest, and combine with all transforms: ``vmap(grad(loss), (None, 0, 0))`` gives the gradient of each sample.
     Primitives without a batching rule run sample by sample. As torch.func.vmap; unlike there, outputs may be numbers,
@@ -41,6 +44,7 @@ def vmap(
 
     Raises ArgumentError or AxisError where in_axes does not fit the arguments, ShapeError where batch sizes differ.
     """
+    in_axes, out_axes = (b if a == 0 else a for a, b in ((in_axes, in_dims), (out_axes, out_dims)))
     if randomness not in RANDOMNESS:
         raise ArgumentError(f"vmap: randomness must be one of {RANDOMNESS}: got {randomness!r}.")
     if chunk_size is not None and chunk_size < 1:

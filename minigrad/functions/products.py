@@ -169,16 +169,19 @@ def multi_dot(arrays: Any) -> Tensor:
 chain_matmul = multi_dot
 
 
+@named(input="a", mat2="b")
 def mm(a: Any, b: Any) -> Tensor:
     """The product of two matrices."""
     return _with_axes("mm", a, b, 2, 2)
 
 
+@named(input="a", mat2="b")
 def bmm(a: Any, b: Any) -> Tensor:
     """The products of two stacks of matrices: (B, M, K), (B, K, N) to (B, M, N)."""
     return _with_axes("bmm", a, b, 3, 3)
 
 
+@named(input="a", vec="b")
 def mv(a: Any, b: Any) -> Tensor:
     """The product of a matrix and a vector."""
     return _with_axes("mv", a, b, 2, 1)
@@ -200,36 +203,43 @@ def _plus(op: str, x: Any, y: Tensor, beta: Any, alpha: Any) -> Tensor:
     return y if beta == 0 else x + y if beta == 1 else x * beta + y
 
 
+@named(mat1="a", mat2="b")
 def addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta x + alpha a b, for matrices a and b."""
     return _plus("addmm", x, mm(a, b), beta, alpha)
 
 
+@named(mat="a", vec="b")
 def addmv(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta x + alpha a b, for a matrix a and a vector b."""
     return _plus("addmv", x, mv(a, b), beta, alpha)
 
 
+@named(vec1="a", vec2="b")
 def addr(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta x + alpha outer(a, b)."""
     return _plus("addr", x, outer(a, b), beta, alpha)
 
 
+@named(batch1="a", batch2="b")
 def baddbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta x + alpha a b, for stacks of matrices."""
     return _plus("baddbmm", x, bmm(a, b), beta, alpha)
 
 
+@named(batch1="a", batch2="b")
 def addbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta x + alpha times the sum of the products of two stacks of matrices."""
     return _plus("addbmm", x, F.sum(bmm(a, b), axis=0), beta, alpha)
 
 
+@named(tensor1="a", tensor2="b")
 def addcmul(x: Any, a: Any, b: Any, *, value: Any = 1) -> Tensor:
     """x + value a b."""
     return tensor_of(x) + tensor_of(a) * b * value
 
 
+@named(tensor1="a", tensor2="b")
 def addcdiv(x: Any, a: Any, b: Any, *, value: Any = 1) -> Tensor:
     """x + value a / b."""
     return tensor_of(x) + tensor_of(a) * value / b

@@ -133,9 +133,9 @@ class _Lazy(Module):
         self.__dict__[self.measured] = n
         object.__setattr__(self, "__class__", self.cls_to_become)
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        self.initialize_parameters(x)
-        return self.forward(x, *args, **kwargs)  # the layer's own
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        self.initialize_parameters(args[0] if args else kwargs["input"])
+        return self.forward(*args, **kwargs)  # the layer's own
 
 
 class LazyLinear(_Lazy, Linear):
