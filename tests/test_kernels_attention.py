@@ -57,7 +57,9 @@ MASKS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", MASKS)
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("t, s, d, e", [(70, 200, 16, 20), (130, 130, 7, 3), (1, 600, 9, 65), (100, 20, 5, 5)])
+@pytest.mark.parametrize(
+    "t, s, d, e", [(70, 200, 16, 20), (130, 130, 7, 3), (1, 600, 9, 65), (3, 200, 33, 70), (100, 20, 5, 5)]
+)
 def test_masks(rng, dtype, kind, causal, t, s, d, e):
     mask = MASKS[kind](rng, 2, 3, t, s)
     q, k, v = (2, 3, t, d), (2, 3, s, d), (2, 3, s, e)

@@ -289,3 +289,14 @@ def test_gelu_keeps_the_digits_of_its_tail():
     small = np.abs(x) < 20
     np.testing.assert_allclose(y[small], expected[small], rtol=0, atol=4e-7)
     np.testing.assert_allclose(y, expected, rtol=5e-6, atol=1e-36)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_erfc_keeps_the_digits_of_its_tail(dtype):
+    x = np.concatenate([np.linspace(-6, 9 if dtype == np.float32 else 26, 6_301), [np.inf, -np.inf, np.nan, -0.0]])
+    x = x.astype(dtype)
+    expected = np.array([math.erfc(v) for v in map(float, x)])
+    y = mg.apply(mg.PRIMITIVES["erfc"], np.resize(x, 20_000)).numpy()[: x.size]
+    np.testing.assert_allclose(
+        y, expected, rtol=2e-6 if dtype == np.float32 else 2e-14, atol=1e-36 if dtype == np.float32 else 0
+    )

@@ -192,3 +192,28 @@ def test_as_pytorch(rng, shape, name):
 def test_group_norm_of_nothing():
     for shape in ((0, 4, 5), (3, 4, 0)):
         assert functional.group_norm(mg.zeros(*shape), 2).shape == shape
+
+
+@pytest.mark.parametrize("shape", [(64, 5, 7, 9), (64, 5), (3, 5, 5_000)])
+def test_batch_norm_of_a_constant_channel(shape):
+    """Its mean is the constant, its variance 0, to the last bit: 1 / sqrt(eps) would enlarge what rounding leaves."""
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    for c, constant in enumerate((0.1, -1.7e5, 3.3e-7)):
+        x[:, c] = constant
+    y, mean, var = KERNEL.batch_norm(x)
+    np.testing.assert_array_equal(mean[:3], np.float32([0.1, -1.7e5, 3.3e-7]))
+    np.testing.assert_array_equal(var[:3], 0)
+    np.testing.assert_array_equal(y[:, :3], 0)
+    expected = x[:, 3:].astype(np.float64)
+    axes = tuple(i for i in range(x.ndim) if i != 1)
+    np.testing.assert_allclose(var[3:], expected.var(axis=axes), rtol=1e-6)
+    np.testing.assert_allclose(mean[3:], expected.mean(axis=axes), atol=1e-7)
+
+
+def test_batch_norm_of_an_infinity():
+    for shape in ((64, 3, 7, 9), (64, 3)):
+        x = np.ones(shape, np.float32)
+        x[0, 0], x[-1, 1], x[5, 2] = np.inf, -np.inf, np.nan
+        _, mean, var = KERNEL.batch_norm(x)
+        np.testing.assert_array_equal(mean, np.float32([np.inf, -np.inf, np.nan]))
+        assert np.isnan(var).all()

@@ -24,6 +24,7 @@ KERNELS = {
         *("batch_norm_inference", "batch_norm_inference_backward"),
     ),
     "elementwise": ("copy", "where", "power"),
+    "blocks": ("concat", "stack"),
     "sort": ("sort", "argsort"),
     "scan": ("cumsum", "cumprod", "logcumsumexp", "argcummax"),
     "pool": (

@@ -8,6 +8,9 @@ above the diagonal are skipped. Dropout draws its numbers by counter, in each pa
 A block of scores lies transposed, keys by queries: a vector holds one key's scores of neighbouring queries, so maxima
 and sums need no step across lanes, and only the queries are packed. Operands may be any views whose last axis is
 contiguous; leading axes of length 1 are repeated by a stride of 0.
+
+A few queries, as in a decoder that makes one word after the other, read keys and values once: their scores are inner
+products along D, their outputs sums of rows.
 """
 
 import math
@@ -20,13 +23,14 @@ from . import vectormath
 from .threads import compiled, pointer, run
 from .tiles import LONGEST_TILE, VECTORS, multiply_block, transpose_block
 from .vectormath import float_of
-from .vectors import exp, exp_below, first, lanes, larger, load, splat, store, total, truths, where
+from .vectors import exp, exp_below, first, lanes, larger, largest, load, splat, store, total, truths, where
 
 PARALLEL_FROM, PARTS_FROM = 100_000, 20_000_000  # multiplications of the scores
 PARTS = 16  # above PARTS_FROM: more than threads, which take them as they get free
 QUERIES = 64  # a block
 KEYS = 192  # a block, forward: a multiple of the tile's rows
 SIDE = 96  # keys a block, backward
+SHORT = 4  # queries of a head, up to which each is taken by itself
 TRUTH, FLOATS = 1, 2  # kinds of mask
 
 _jit = register_jitable(error_model="numpy")
@@ -261,6 +265,104 @@ def _forward(zero):
     return work
 
 
+@_jit
+def _mask_row(scores, kind, mask, n):
+    """The scores of one query behind its mask, a row of n bytes or numbers."""
+    if kind == TRUTH:
+        seen = carray(pointer(mask), (n,), np.uint8)
+        for j in range(n):
+            scores[j] = scores[j] if seen[j] else -np.inf
+    elif kind == FLOATS:
+        added = carray(pointer(mask), (n,), scores.dtype)
+        for j in range(n):
+            scores[j] += added[j]
+
+
+@_jit
+def _soften(zero, size, scores, n):
+    """n scores become e**(score - top): the top and their sum. Behind them there is room for a vector."""
+    width = lanes(zero)
+    store(splat(zero, -np.inf), scores + size * n)
+    top, sums = splat(zero, -np.inf), splat(zero, zero)
+    for j in range(0, n, width):
+        top = larger(load(zero, scores + size * j), top)
+    most = largest(top)
+    base = zero if most <= -np.inf else most  # -inf - -inf would be NaN
+    for j in range(0, n, width):
+        e = exp_below(load(zero, scores + size * j) - base)
+        sums = sums + e
+        store(e, scores + size * j)
+    return most, total(sums)
+
+
+@_jit
+def _rows_sum(zero, size, weights, values, step, n, left, factor, out):
+    """out = factor times the sum over j < n of weights[j] and the row values + j step, of up to four vectors: `left`
+    numbers."""
+    width = lanes(zero)
+    vector, a = size * width, splat(zero, zero)
+    if left >= 4 * width:
+        b = c = d = a
+        for j in range(n):
+            x, row = splat(zero, weights[j]), values + j * step
+            a = x * load(zero, row) + a
+            b = x * load(zero, row + vector) + b
+            c = x * load(zero, row + 2 * vector) + c
+            d = x * load(zero, row + 3 * vector) + d
+        store(a * factor, out)
+        store(b * factor, out + vector)
+        store(c * factor, out + 2 * vector)
+        store(d * factor, out + 3 * vector)
+        return
+    for place in range(0, left, width):
+        keep, a = first(zero, left - place), splat(zero, zero)
+        for j in range(n):
+            a = splat(zero, weights[j]) * load(zero, values + j * step + size * place, keep, zero) + a
+        store(a * factor, out + size * place, keep)
+
+
+@compiled
+def _short(zero):
+    """As _forward, without dropout. Units: a query of a head."""
+    kind = type(zero)
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (_GIVEN,), np.int64)
+        heads, t, s, d, e = given[0] * given[1] * given[2], given[3], given[4], given[5], given[6]
+        causal, scale, masked, width = given[7], kind(float_of(given[8])), given[10], lanes(zero)
+        q_step, k_step, v_step, mask_step, y_step = given[20], given[25], given[30], given[35], given[40]
+        log_totals = carray(pointer(c_base), (heads, t), kind)
+        query, scores = np.empty(d + width, kind), np.empty(s + 2 * width, kind)
+        size, query_base, scores_base = scores.itemsize, query.ctypes.data, scores.ctypes.data
+        whole = d // width * width
+        for unit in range(heads * t * part // parts, heads * t * (part + 1) // parts):
+            head, i = unit // t, unit % t
+            keys, values = _place(given, _K, head), _place(given, _V, head)
+            at, out = _place(given, _Q, head) + i * q_step, _place(given, _Y, head) + i * y_step
+            for j in range(0, d, width):
+                store(load(zero, at + size * j, first(zero, d - j), zero) * scale, query_base + size * j)
+            n, rest = min(s, i + 1) if causal else s, first(zero, d - whole)
+            for j in range(n):
+                row, sums = keys + j * k_step, splat(zero, zero)
+                for l in range(0, whole, width):
+                    sums = load(zero, query_base + size * l) * load(zero, row + size * l) + sums
+                if whole < d:
+                    tail = load(zero, row + size * whole, rest, zero)
+                    sums = load(zero, query_base + size * whole) * tail + sums
+                scores[j] = total(sums)
+            if masked:
+                _mask_row(scores, masked, _place(given, _MASK, head) + i * mask_step, n)
+            most, sums = _soften(zero, size, scores_base, n)
+            if sums == kind(0):  # no key behind a mask: zeros; without one, every score was -inf
+                most, sums = (kind(0), kind(1)) if masked else (kind(np.nan), kind(np.nan))
+            for l in range(0, e, 4 * width):
+                _rows_sum(zero, size, scores, values + size * l, v_step, n, e - l, kind(1) / sums, out + size * l)
+            log_totals[head, i] = most + vectormath.log(sums)
+        query[0] = scores[0] = zero  # alive until here: only their addresses were used
+
+    return work
+
+
 @compiled
 def _backward(zero):
     """c: the logarithms of the sums (A B C, T). dk and dv are added to."""
@@ -407,7 +509,8 @@ def attention(q, k, v, mask=None, seed=None, *, causal=False, scale=None, dropou
     log_totals = np.empty((*q.shape[:-1], 1), q.dtype)
     numbers, mask_line, mask, parts = _numbers(q, k, v, mask, seed, causal, scale, dropout)
     numbers += (*_line(q), *_line(k), *_line(v), *mask_line, *_line(y), *_NOTHING * 4)
-    run(_forward(q.dtype), log_totals, log_totals, log_totals, numbers, parts=parts)
+    worker = _short if q.shape[-2] <= SHORT and not dropout else _forward
+    run(worker(q.dtype), log_totals, log_totals, log_totals, numbers, parts=parts)
     return y, log_totals
 
 

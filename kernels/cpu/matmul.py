@@ -31,6 +31,13 @@ STREAM_PARALLEL_FROM = 32_768  # numbers of the matrix that such a product reads
 BLOCKS = 8  # of rows with a sum of their own, whatever the number of threads
 
 
+def filled(n, dtype):
+    """What part of the lanes of its tiles n columns of C fill: of one, two or all vectors."""
+    width = _WIDTH[dtype.itemsize]
+    narrow = next((w for w in (width // VECTORS, 2 * width // VECTORS) if n <= w), width)
+    return n / (-(-n // narrow) * narrow)
+
+
 @register_jitable(error_model="numpy")
 def _add(x, y):
     for j in range(x.size):

@@ -43,22 +43,32 @@ def _sum(x):
 
 
 @_row_sum
-def _sum_of_squares(x, mean):
-    total = x.dtype.type(0)
+def _about(x, mean):
+    """The sums of x - mean and of its squares."""
+    rest, squares = x.dtype.type(0), x.dtype.type(0)
     for j in range(x.size):
-        total += (x[j] - mean) * (x[j] - mean)
-    return total
+        rest += x[j] - mean
+        squares += (x[j] - mean) * (x[j] - mean)
+    return rest, squares
 
 
 @_row
 def _mean_and_squares(x):
-    """The mean, and the sum of (x - mean)**2; a long row is summed in spans."""
-    mean, squares = x.dtype.type(0), x.dtype.type(0)
+    """The mean, and the sum of (x - mean)**2; a long row is summed in spans.
+
+    The mean was rounded: the rest it leaves corrects both, so that a constant has its own mean and no variance. Where
+    the rest is no number, because of an infinity, it stays. Chan, Golub, LeVeque 1983, the corrected two-pass sums.
+    """
+    kind = x.dtype.type
+    mean, rest, squares, n = kind(0), kind(0), kind(0), kind(x.size)
     for start in range(0, x.size, SPAN):
         mean += _sum(x[start : start + SPAN])
-    mean /= x.dtype.type(x.size)
+    mean /= n
     for start in range(0, x.size, SPAN):
-        squares += _sum_of_squares(x[start : start + SPAN], mean)
+        r, s = _about(x[start : start + SPAN], mean)
+        rest, squares = rest + r, squares + s
+    if rest == rest:
+        mean, squares = mean + rest / n, max(squares - rest * rest / n, kind(0))
     return mean, squares
 
 
@@ -313,16 +323,19 @@ def group_norm_backward(dy, x, mean, rstd, weight=None, *, groups=1):
 def _channel_moments(x, channel):
     """Mean and variance of x[:, channel, :], slice by slice: Chan, Golub, LeVeque 1979."""
     kind = x.dtype.type
-    total, squares, slices = kind(0), kind(0), x.shape[0]  # total: of the means, so that infinity stays infinity
+    base, total, squares, slices = kind(0), kind(0), kind(0), x.shape[0]  # total: of the means, less that of the first
     size = kind(x.shape[2])
     for b in range(slices):
         mean, s = _mean_and_squares(x[b, channel])
+        if b == 0 and mean - mean == kind(0):  # an infinity is no base: it is to stay infinity
+            base = mean
+        mean -= base
         if b:  # the slices before, of mean total / b, meet one more
             step = mean - total / kind(b)
             squares += step * step * (size * kind(b) / kind(b + 1))
         squares += s
         total += mean
-    return total / kind(slices), squares / (size * kind(slices))
+    return base + total / kind(slices), squares / (size * kind(slices))
 
 
 @_row
@@ -338,9 +351,10 @@ def _add(x, total):
 
 
 @_row
-def _add_squares(x, mean, total):
+def _add_about(x, mean, rest, squares):
     for j in range(x.size):
-        total[j] += (x[j] - mean[j]) * (x[j] - mean[j])
+        rest[j] += x[j] - mean[j]
+        squares[j] += (x[j] - mean[j]) * (x[j] - mean[j])
 
 
 @_row
@@ -377,13 +391,17 @@ def _batch(zero):
             mean[:] = kind(0)
             for b in range(n):
                 _add(rows[b, start:stop], mean)
+            rest = scale
             for j in range(mean.size):
                 mean[j] /= kind(n)
-                var[j] = kind(0)
+                var[j] = rest[j] = kind(0)
             for b in range(n):
-                _add_squares(rows[b, start:stop], mean, var)
-            for j in range(mean.size):
+                _add_about(rows[b, start:stop], mean, rest, var)
+            for j in range(mean.size):  # as in _mean_and_squares
+                r = rest[j] / kind(n)
                 var[j] /= kind(n)
+                if r == r:
+                    mean[j], var[j] = mean[j] + r, max(var[j] - r * r, kind(0))
                 scale[j] = line[0, start + j] / kind(math.sqrt(var[j] + eps))
             for b in range(n):
                 _column_affine(rows[b, start:stop], mean, scale, line[1, start:stop], out[b, start:stop])

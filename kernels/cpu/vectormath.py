@@ -479,3 +479,38 @@ def normal_cdf(x, e):
 @overload(normal_cdf, jit_options=_INLINE)
 def _normal_cdf(x, e):
     return {types.float32: _normal_cdf4, types.float64: _normal_cdf8}.get(x)
+
+
+@intrinsic
+def _fused(typingctx, x, y, z):
+    """x y + z, rounded once."""
+
+    def codegen(context, builder, signature, arguments):
+        kind = arguments[0].type
+        function = ir.FunctionType(kind, [kind] * 3)
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, function, f"llvm.fma.f{x.bitwidth}"), arguments
+        )
+
+    return (x(x, x, x), codegen) if x == y == z and isinstance(x, types.Float) else None
+
+
+def _erfc4(x):
+    size = abs(x)
+    size = F4(12.0) if size > F4(12.0) else size
+    square = size * size
+    e = _exp(-square) * (F4(1.0) - _fused(size, size, -square))
+    return F4(2.0) * normal_cdf(x * F4(-1.41421356), e)
+
+
+def _erfc8(x):
+    """1 - erf(x), without cancellation: twice the normal distribution function at -sqrt(2) x. e**(-x*x) is corrected by
+    what the square lost in rounding, which times x*x would be the error."""
+    size = abs(x)
+    size = 30.0 if size > 30.0 else size
+    square = size * size
+    e = _exp(-square) * (1.0 - _fused(size, size, -square))
+    return 2.0 * normal_cdf(x * -1.4142135623730951, e)
+
+
+erfc = _by_type("erfc", _erfc4, _erfc8)

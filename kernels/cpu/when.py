@@ -86,7 +86,7 @@ def convolution_weight_when(x, g, *, size, stride, padding, dilation, groups):
 # What a scalar text may call, see elementwise.py.
 _ONE_PASS = {"abs", "maximum", "minimum", "sign", "sqrt", "where", "relu", "relu_backward"}
 _VECTOR_IN_NUMPY = {"exp", "log", "tanh"}
-LEAVES = _ONE_PASS | _VECTOR_IN_NUMPY | {"erf", "expm1", "log1p", "sigmoid"}
+LEAVES = _ONE_PASS | _VECTOR_IN_NUMPY | {"erf", "erfc", "expm1", "log1p", "sigmoid"}
 LEAVES |= {"gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"}
 # Elements from which the kernel wins: several NumPy passes as soon as its call is paid; NumPy's vector code for exp,
 # log and tanh when the second thread pays; one pass over memory later still.
@@ -395,6 +395,27 @@ def sum_to_when(x, *, shape):
 
 
 sum_to_when.smallest = _SUM_FROM
+
+
+# ---- joining ---------------------------------------------------------------------------------------------------------
+def _joins(xs):
+    size, dtype = sum(x.size for x in xs), xs[0].dtype
+    return (
+        size >= _ONE_FROM and dtype in FLOATS and all(x.dtype == dtype and x.ndim == xs[0].ndim and x.size for x in xs)
+    )
+
+
+def concat_when(*xs, axis=0):
+    """Refused: few elements, an empty array, several types."""
+    n = xs[0].ndim
+    return (
+        _joins(xs) and -n <= axis < n and all(_except(x.shape, axis % n) == _except(xs[0].shape, axis % n) for x in xs)
+    )
+
+
+def stack_when(*xs, axis=0):
+    """Refused: few elements, several types or shapes."""
+    return _joins(xs) and -xs[0].ndim - 1 <= axis <= xs[0].ndim and all(x.shape == xs[0].shape for x in xs)
 
 
 # ---- order and running sums ------------------------------------------------------------------------------------------
