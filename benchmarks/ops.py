@@ -71,12 +71,12 @@ def arguments(p: Primitive, what: int | Case, rng: np.random.Generator) -> list:
 
 
 def comparable(f: Any, given: list, p: Primitive, what: int | Case) -> bool:
-    """Has PyTorch a function of this name that takes the same arrays and no more?"""
+    """Has PyTorch a function of this name that takes the same arrays, of real numbers, and no more?"""
     if f is None or not isinstance(what, int) or p.name in ("std", "var"):  # PyTorch's divide by n - 1
         return False
     try:
         f(*given)
-    except TypeError:
+    except (TypeError, RuntimeError):
         return False
     return True
 

@@ -314,10 +314,12 @@ from .nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
 from .nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
 from .nn.functional import alpha_dropout as alpha_dropout
 from .nn.functional import avg_pool1d as avg_pool1d
+from .tapers import bartlett_window as bartlett_window
 from .nn.functional import batch_norm as batch_norm
 from .random import bernoulli as bernoulli
 from .nn.functional import bilinear as bilinear
 from .nn.functional import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from .tapers import blackman_window as blackman_window
 from .nn.functional import channel_shuffle as channel_shuffle
 from .linalg import cholesky as cholesky
 from .linalg import cholesky_solve as cholesky_solve
@@ -337,10 +339,13 @@ from .nn.functional import embedding_bag as embedding_bag
 from .nn.functional import feature_alpha_dropout as feature_alpha_dropout
 from .random import get_rng_state as get_rng_state
 from .nn.functional import group_norm as group_norm
+from .tapers import hamming_window as hamming_window
+from .tapers import hann_window as hann_window
 from .nn.functional import hinge_embedding_loss as hinge_embedding_loss
 from .random import initial_seed as initial_seed
 from .nn.functional import instance_norm as instance_norm
 from .anomaly import is_anomaly_enabled as is_anomaly_enabled
+from .tapers import kaiser_window as kaiser_window
 from .nn.functional import kl_div as kl_div
 from .nn.functional import layer_norm as layer_norm
 from .io import load as load
@@ -393,6 +398,7 @@ from .linalg import pinv as pinverse
 from .mode import no_grad as inference_mode
 from .pytorch_names import Size as Size
 from .pytorch_names import dtype as dtype
+from .pytorch_names import backends as backends
 from .amp import GradScaler as GradScaler
 from .random import default_generator as default_generator
 

@@ -6,6 +6,7 @@ view, or has views, the others that share the buffer get the history that now is
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -191,8 +192,7 @@ def reshaped(t: Tensor, y: Tensor, op: str) -> Tensor:
         t.node.owner, y.node.owner = None, t.node.owner
     t.array, t.node, t.storage, t.source = y.array, y.node, y.storage, y.source
     if t.storage is not None:
-        t.storage.add_view(t)
-        t.storage.add_view(old)
+        t.storage.refs += [weakref.ref(t), weakref.ref(old)]
     return t
 
 

@@ -154,8 +154,8 @@ def copy_(self: Tensor, source: Any) -> Tensor:
 
 
 @method
-def contiguous(self: Tensor) -> Tensor:
-    """self if its memory is in row-major order, else a copy that is."""
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """self if its memory is in row-major order, else a copy that is. PyTorch's memory_format has no effect."""
     return self if self.array.flags.c_contiguous else F.copy(self)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ PLACES = {
     "func": "vmap",
     "io": "load save",
     "anomaly": "is_anomaly_enabled",
+    "tapers": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
 }
 HOMES = {name: place for place, names in PLACES.items() for name in names.split()}
 METHODS = frozenset(["clone", "detach", "is_nonzero", "is_same_size", "is_signed", "numel"])  # f(x, ...) is x.f(...)
@@ -39,11 +41,16 @@ DTYPES = {
 }  # fmt: skip
 OTHERS = {
     "inverse": ("linalg", "inv"), "pinverse": ("linalg", "pinv"), "inference_mode": ("mode", "no_grad"),
-    "Size": ("pytorch_names", "Size"), "dtype": ("pytorch_names", "dtype"), "GradScaler": ("amp", "GradScaler"),
+    "Size": ("pytorch_names", "Size"), "dtype": ("pytorch_names", "dtype"), "backends": ("pytorch_names", "backends"),
+    "GradScaler": ("amp", "GradScaler"),
     "default_generator": ("random", "default_generator"),
 }  # fmt: skip
 Size = tuple  # a shape is one
 dtype = np.dtype
+backends = SimpleNamespace(  # what programs set or ask of PyTorch's other backends: they are not here
+    cudnn=SimpleNamespace(benchmark=False, deterministic=True, enabled=False, is_available=lambda: False),
+    mps=SimpleNamespace(is_available=lambda: False, is_built=lambda: False),
+)
 MEMORY_FORMATS = ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
 
 

@@ -35,6 +35,7 @@ LEVELS = [
         "amp",
         "anomaly",
         "pytorch_names",
+        "tapers",
     ],
     ["nn", "jit", "matrices", "distributions"],
     ["func"],

@@ -83,7 +83,7 @@ def test_missing_file_and_folder(tmp_path, suffix):
 
 def test_bad_names_and_values(tmp_path):
     with pytest.raises(DataError, match="must end in"):
-        io.save({}, tmp_path / "state.pt")
+        io.save({}, tmp_path / "state.bin")
     with pytest.raises(DTypeError, match="numbers"):
         io.save({"x": np.array(["a"])}, tmp_path / "state.npz")
     with pytest.raises(DataError, match="__metadata__"):

@@ -195,8 +195,8 @@ def test_other_formats_are_named(tmp_path):
             io.load(path)
     with pytest.raises(DataError, match="cannot be read"):
         io.load(tmp_path / "none.pth")
-    with pytest.raises(DataError, match=r"must end in .safetensors or .npz"):
-        io.save({}, path)
+    with pytest.raises(DataError, match=r"must end in .safetensors, .npz, .pt or .pth"):
+        io.save({}, path.with_suffix(".bin"))
     with pytest.raises(DataError, match="cannot be read"):
         io.load(tmp_path.parent / "missing folder" / "x.npz")
 

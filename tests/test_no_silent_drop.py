@@ -71,8 +71,10 @@ GENERAL = [
 attended = (*[floats(2, 1, 4)] * 3, 4, 2, floats(12, 4), floats(12), None, None, False, 0.0, floats(4, 4), floats(4))
 b3, c3, vol = floats(2, 3, 4), floats(2, 4, 3), floats(1, 2, 3, 3, 3)
 CALLS = {  # what GENERAL does not hit; a dictionary at the end: keywords
-    "add_along_axis": (x, grid, {"axis": 0, "size": 3}), "F.unfold": (z4, 2),
-    "solve_triangular": (definite, x, {"upper": True}), "attention_weights": (z3, z3, None, False, None),
+    "add_along_axis": (x, grid, {"axis": 0, "size": 3}), "F.unfold": (z4, 2), "masked_fill": (v, mask, 0.5),
+    "masked_scatter": (v, mask, v), "index_put": (x, (i,), x), "hinge_loss": (v, mg.asarray([1.0, -1.0, 1.0])),
+    "squared_hinge_loss": (v, mg.asarray([1.0, -1.0, 1.0])), "solve_triangular": (definite, x, {"upper": True}),
+    "attention_weights": (z3, z3, None, False, None),
     "max_unpool1d": (*mg.nn.functional.max_pool1d(z3, 2, return_indices=True), 2),
     "multi_head_attention_forward": attended, "addbmm": (x, floats(2, 3, 4), floats(2, 4, 3)), "addmv": (v, x, v),
     "apply_along_axis": (lambda u: u * 2, 0, x), "as_strided": (x, (2, 2), (1, 2)), "astype": (x, "float64"),
@@ -104,7 +106,8 @@ for place, module in PLACES.items():
     for name in sorted(dir(module)):
         f = getattr(module, name)
         plain = callable(f) and not inspect.isclass(f) and not inspect.ismodule(f)
-        plain = plain and not name.startswith(("_", "get_", "set_", "is_")) and not name.endswith("_")
+        plain = plain and not name.startswith(("_", "get_", "set_", "is_", "use_", "register_", "load", "save"))
+        plain = plain and not name.endswith(("_", "_window"))
         if plain and f not in FUNCTIONS.values():
             FUNCTIONS[f"{place}.{name}"] = f
 

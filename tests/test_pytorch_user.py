@@ -209,3 +209,12 @@ def test_labels_to_ignore_need_labels():
     x = mg.randn(2, 3)
     with pytest.raises(ArgumentError, match="holds probabilities"):
         nn.functional.cross_entropy(x, x.softmax(-1), ignore_index=1)
+
+
+def test_a_parameter_can_be_marked():
+    model = nn.Linear(2, 2)
+    model.bias.no_weight_decay = True
+    (marked,) = [p for p in model.parameters() if getattr(p, "no_weight_decay", False)]
+    assert marked is model.bias
+    model.double()
+    assert model.bias.no_weight_decay

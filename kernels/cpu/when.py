@@ -195,7 +195,7 @@ def where_when(condition, a, b):
     return found is not None and found[1] >= _RUN and math.prod(found[0]) >= _WHERE_FROM
 
 
-where_when.checks_shapes = True
+where_when.smallest, where_when.checks_shapes = 256, True  # of the condition and a: b is seldom much larger
 POWERS = {2: "{a} * {a}", 3: "{a} * {a} * {a}", 4: "({a} * {a}) * ({a} * {a})", -1: "1 / {a}", 0.5: "sqrt({a})"}
 
 

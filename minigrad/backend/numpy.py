@@ -23,6 +23,27 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     return y if bias is None else y + bias
 
 
+def _of_rows(x: Any, indices: Any, axis: Any) -> bool:
+    """Are these indices into the rows of a matrix, as labels are into scores?"""
+    return x.ndim == indices.ndim == 2 and axis in (-1, 1) and len(x) == len(indices) and indices.dtype.kind in "iu"
+
+
+def _take_along_axis(x: Any, indices: Any, *, axis: Any = -1) -> Any:
+    """np.take_along_axis; of rows, indexing is the same in a fifth of its time."""
+    if _of_rows(x, indices, axis):
+        return x[np.arange(len(x))[:, None], indices]
+    return np.take_along_axis(x, indices, axis)
+
+
+def _add_along_axis(v: Any, indices: Any, *, axis: Any, size: int) -> Any:
+    """The reference; of rows, without what turns axes."""
+    if not _of_rows(v, indices, axis) or v.shape != indices.shape:
+        return PRIMITIVES["add_along_axis"].forward(np, v, indices, axis=axis, size=size)
+    y = np.zeros((len(v), size), v.dtype)
+    np.add.at(y, (np.arange(len(v))[:, None], indices), v)
+    return y
+
+
 def _broadcast_to(x: Any, *, shape: Any) -> Any:
     """np.broadcast_to; of one element, as the gradient of a sum is, in a quarter of its time."""
     if getattr(x, "size", 0) != 1 or type(shape) is not tuple or x.ndim > len(shape):
@@ -37,7 +58,14 @@ REDUCTIONS: dict[str, Callable] = {  # what np.sum and others wrap, which takes 
     "max": partial(np.maximum.reduce, axis=None),
     "min": partial(np.minimum.reduce, axis=None),
 }
-DIRECT: dict[str, Callable] = {**REDUCTIONS, "matmul": _matmul, "linear": _linear, "broadcast_to": _broadcast_to}
+DIRECT: dict[str, Callable] = {
+    **REDUCTIONS,
+    "matmul": _matmul,
+    "linear": _linear,
+    "take_along_axis": _take_along_axis,
+    "add_along_axis": _add_along_axis,
+    "broadcast_to": _broadcast_to,
+}
 
 
 class Library:

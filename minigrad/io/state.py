@@ -1,7 +1,7 @@
 """States in a file: ``save(model.state_dict(), path)`` and ``model.load_state_dict(load(path))``.
 
-The suffix says the format: ``.safetensors``, which others read too, or ``.npz``, NumPy's. PyTorch's ``.pt`` and
-``.pth`` can be read. Reading runs no code from the file, and a damaged or hostile file is a DataError.
+The suffix says the format: ``.safetensors``, which others read too, ``.npz``, NumPy's, or ``.pt`` and ``.pth``,
+PyTorch's. Reading runs no code from the file, and a damaged or hostile file is a DataError.
 """
 
 from __future__ import annotations
@@ -19,27 +19,33 @@ from ..errors import ArgumentError, DataError, DTypeError
 from ..halves import dtype
 from ..primitive import kind_of
 from ..tensor import Tensor
-from . import npz_file, pytorch_file, safetensors_file
+from . import npz_file, pytorch_file, pytorch_writer, safetensors_file
 from .atomic import atomic_write
 from .structure import is_flat, put_together, taken_apart
 
 STRUCTURE, COMPLEX = "minigrad.structure", "minigrad.complex128"  # names of notes; the others are the caller's
 BFLOAT16 = "minigrad.bfloat16"  # the note that names the arrays of this dtype
-WRITTEN, READ = (".safetensors", ".npz"), (".safetensors", ".npz", ".pt", ".pth")
+READ = WRITTEN = (".safetensors", ".npz", ".pt", ".pth")
 
 
-def save(state: Mapping[Any, Any], path: str | os.PathLike, *, metadata: Mapping[str, str] | None = None) -> None:
+def save(state: Any, path: str | os.PathLike, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors or arrays by name, or a whole training state, and, if given, a few strings about it.
 
     A training state is a dict that nests dicts, lists and tuples of arrays, numbers, strings and None, such as
     ``{"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}``; `load` gives it back as it was,
     integer keys, tuples and NaN included. Its arrays are named by their path, ``model.weight``. The file is complete or
-    as it was before. complex128, which safetensors lacks, is stored there as pairs of float64.
+    as it was before. complex128, which safetensors lacks, is stored there as pairs of float64. A .pt or .pth holds
+    what ``torch.load(path, weights_only=True)`` reads, any such value and no metadata; arrays come back as tensors.
     """
     if not isinstance(path, str | os.PathLike):
         raise DTypeError(f"save: first what is saved, then the file's path: got a {type(path).__name__} as path.")
     path = Path(path)
     suffix = _suffix(path, WRITTEN)
+    if suffix in (".pt", ".pth"):
+        if metadata:
+            raise ArgumentError(f"save: {suffix} has no place for metadata. Make it a part of the state.")
+        atomic_write(path, pytorch_writer.encoded(state))
+        return
     if not isinstance(state, Mapping):
         raise DTypeError(f"save: the state must be a dict: got {type(state).__name__}.")
     notes = {str(k): str(v) for k, v in (metadata or {}).items()}

@@ -17,10 +17,13 @@ from .module import Module, Parameter, _move
 from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 
 
-class _Uninitialized(Tensor):
+class _Uninitialized:
     """A tensor with a dtype and a device, but no shape yet. `materialize` gives it one."""
 
-    __slots__ = ()
+    __slots__ = ()  # and no base: an object may only become one of another class with the same layout
+    backend: Any
+    array: Any
+    node: Any
     becomes: ClassVar[type[Tensor]]
 
     def materialize(self, shape: tuple[int, ...]) -> None:
@@ -78,7 +81,7 @@ class UninitializedParameter(_Uninitialized, Parameter):
         self.requires_grad = requires_grad
 
 
-class UninitializedBuffer(_Uninitialized):
+class UninitializedBuffer(_Uninitialized, Tensor):
     """A buffer whose shape is not known yet."""
 
     __slots__ = ()

@@ -17,7 +17,7 @@ class Parameter(Tensor):
     tensor([1., 2.], requires_grad=True)
     """
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # programs mark parameters: p.no_weight_decay = True
 
     def __init__(self, data: Any = None, requires_grad: bool = True):
         array = as_array(() if data is None else data)

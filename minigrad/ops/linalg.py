@@ -54,7 +54,7 @@ def _(F, g, b, shapes):
     if len(shapes.a) == 1:  # (K,) (..., K, N) -> (..., N)
         return F.matmul(b, F.expand_dims(g, axis=-1))[..., 0]  # (..., K)
     if len(shapes.b) == 1:  # (..., M, K) (K,) -> (..., M)
-        return F.expand_dims(g, axis=-1) * b  # (..., M, K)
+        return F.matmul(F.expand_dims(g, axis=-1), F.expand_dims(b, axis=0))  # (..., M, K)
     return F.matmul(g, F.matrix_transpose(b))
 
 
@@ -63,7 +63,7 @@ def _(F, g, a, shapes):
     if len(shapes.a) == 1 and len(shapes.b) == 1:
         return g * a
     if len(shapes.a) == 1:  # (K,) (..., K, N) -> (..., N)
-        return F.expand_dims(a, axis=-1) * F.expand_dims(g, axis=-2)  # (..., K, N)
+        return F.matmul(F.expand_dims(a, axis=-1), F.expand_dims(g, axis=-2))  # (..., K, N)
     if len(shapes.b) == 1:  # (..., M, K) (K,) -> (..., M)
         return F.matmul(F.matrix_transpose(a), F.expand_dims(g, axis=-1))[..., 0]  # (..., K)
     if len(shapes.b) == 2:  # one b for the whole stack: one product instead of a stack of them to sum

@@ -49,6 +49,8 @@ def cross_entropy(
     if not soft and not label_smoothing:
         return _class_loss(_cross_entropies, input, target, weight, ignore_index, reduction, who)
     logp = F.log_softmax(input, axis=axis)
+    if soft and ignore_index >= 0:
+        raise ArgumentError(f"{who}: ignore_index needs labels: target {target.shape} holds probabilities.")
     if soft:
         return _soft_cross_entropy(logp, target, weight, axis, reduction, label_smoothing)
     loss = _class_loss(_picked, logp, target, weight, ignore_index, reduction, who)

@@ -1,0 +1,94 @@
+"""What small arrays take instead of the written bodies gives what the bodies give; small arrays pass the kernels by."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.backend import get_backend
+from minigrad.backend.numpy import DIRECT
+from minigrad.mode import MODE
+from minigrad.primitive import PRIMITIVES, bools, ints, within
+
+NUMPY = get_backend("numpy")
+
+
+def arrays(case, rng):
+    """The inputs of a sample."""
+    for a in case.args:
+        if isinstance(a, ints):
+            yield rng.integers(a.low, a.high, a.shape)
+        elif isinstance(a, (bools, within)):
+            yield rng.random(a.shape) < 0.5 if isinstance(a, bools) else rng.uniform(a.low, a.high, a.shape)
+        else:
+            yield rng.standard_normal(a) if isinstance(a, tuple) else a
+
+
+def body(p, operands, params):
+    return p.forward(NUMPY.F if p.fused else np, *operands, **params)
+
+
+@pytest.mark.parametrize("name", DIRECT)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_direct_function_is_its_body(name, dtype, rng):
+    p = PRIMITIVES[name]
+    for case in p.samples:
+        given = [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays(case, rng)]
+        for operands in (given, [np.asfortranarray(a) for a in given]):
+            y, expected = DIRECT[name](*operands, **case.params), body(p, operands, case.params)
+            assert y.dtype == expected.dtype
+            assert np.shape(y) == np.shape(expected)
+            np.testing.assert_allclose(y, expected, rtol=1e-6 if dtype == "float32" else 1e-13, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "indices"), [((3, 4), (3,)), ((3, 4), (2, 2)), ((3,), (3, 1)), ((2, 3, 4), (2, 3))], ids=str
+)
+def test_picking_along_rows_keeps_its_rules(x, indices):
+    with pytest.raises(mg.errors.MinigradError, match="take_along_axis"):
+        mg.take_along_axis(mg.ones(*x), mg.zeros(*indices, dtype="int64"), axis=-1)
+
+
+def test_adding_along_rows_adds_what_meets():
+    v, places = mg.tensor([[1.0, 2.0], [3.0, 4.0]]), mg.tensor([[1, 1], [0, -1]])
+    assert mg.add_along_axis(v, places, axis=1, size=3).tolist() == [[0, 3, 0], [3, 0, 4]]
+
+
+def test_linear_of_matrices_refuses_what_its_body_refuses():
+    with pytest.raises(mg.errors.ShapeError, match=r"linear: bias"):
+        mg.linear(mg.ones(2, 3), mg.ones(4, 3), mg.ones(2, 4))
+    with pytest.raises(mg.errors.ShapeError, match=r"linear: the last axis"):
+        mg.linear(mg.ones(2, 3), mg.ones(4, 2))
+
+
+def test_shapes_of_nodes_serve_rules_and_constants_are_kept():
+    x, c = mg.ones(2, 3, requires_grad=True), mg.ones(4)
+    assert x.sum().node.saved == ()  # the node of x knows the shape
+    assert [tuple(s) for s in mg.concat([c, x[0]]).node.saved] == [((4,), (3,))]  # nobody else knows that of c
+    mg.concat([c, x[0]]).sum().backward()
+    assert x.grad.tolist() == [[1, 1, 1], [0, 0, 0]]
+
+
+def test_modes_that_come_back_are_made_once():
+    before = MODE.get()
+    with mg.no_grad():
+        first = MODE.get()
+        with mg.enable_grad(), mg.no_grad():
+            assert MODE.get() is first
+    with mg.no_grad():
+        assert MODE.get() is first
+        with mg.use_backend("numpy"):
+            assert MODE.get().recording is False
+            assert MODE.get().host.name == "numpy"
+    assert MODE.get() is before
+
+
+def test_a_changed_default_reaches_the_modes_made_before():
+    with mg.no_grad():
+        pass
+    before = mg.get_default_dtype()
+    mg.set_default_dtype("float64")
+    try:
+        with mg.no_grad():
+            assert mg.tensor([1.0]).dtype == np.float64
+    finally:
+        mg.set_default_dtype(before)
