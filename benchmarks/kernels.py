@@ -155,6 +155,7 @@ CASES: dict[str, Case] = {
     "conv2d 3x3 (128, 1, 28, 28) to 32": conv(128, 1, 28, 28, to=32, k=3),
     "conv2d 3x3 stride 2 (32, 64, 56, 56) to 128": conv(*IMAGES, to=128, k=3, stride=2, padding=1),
     "conv2d 3x3 depthwise (32, 64, 56, 56)": conv(*IMAGES, to=64, k=3, padding=1, groups=64),
+    "conv2d 3x3 depthwise stride 2 (32, 64, 56, 56)": conv(*IMAGES, to=64, k=3, stride=2, padding=1, groups=64),
     "conv2d 3x3 4 groups (32, 64, 28, 28) to 64": conv(32, 64, 28, 28, to=64, k=3, padding=1, groups=4),
     "conv2d 3x3 32 groups (32, 512, 14, 14) to 512": conv(32, 512, 14, 14, to=512, k=3, padding=1, groups=32),
     "conv2d 3x3 stride 2 (64, 32, 16, 16) to 64": conv(64, 32, 16, 16, to=64, k=3, stride=2, padding=1),
@@ -166,6 +167,12 @@ CASES: dict[str, Case] = {
     "attention (4, 8, 1024, 64) causal": attention(4, 8, 1024, 64, is_causal=True),
     "attention (1, 12, 2048, 64)": attention(1, 12, 2048, 64),
     "attention (4, 8, 256, 64) masked": attention(4, 8, 256, 64, masked=True),
+    "attention (8, 8, 1, 64) at 512": op(
+        lambda c, q, k, v: c.F.scaled_dot_product_attention(q, k, v),
+        normal(8, 8, 1, 64),
+        normal(8, 8, 512, 64),
+        normal(8, 8, 512, 64),
+    ),
     "softmax (4096, 1024)": op(lambda c, x: c.F.softmax(x, -1), normal(*WIDE)),
     "log_softmax (4096, 1024)": op(lambda c, x: c.F.log_softmax(x, -1), normal(*WIDE)),
     "gelu (4096, 1024)": op(lambda c, x: c.F.gelu(x), normal(*WIDE)),
@@ -211,6 +218,15 @@ CASES: dict[str, Case] = {
     "sum (32, 64, 56, 56) axes 0, 2, 3": op(lambda c, x: x.sum((0, 2, 3)), normal(*IMAGES)),
     "max (4096, 1024) axis 1": op(lambda c, x: c.m.amax(x, 1), normal(*WIDE)),
     "min (4096, 1024) axis 1": op(lambda c, x: c.m.amin(x, 1), normal(*WIDE)),
+    "msort (4096, 1024)": op(lambda c, x: c.m.msort(x), normal(*WIDE)),
+    "sort (4096, 1024) axis 1": op(lambda c, x: x.sort(1)[0], normal(*WIDE)),
+    **{
+        f"{name} (4096, 1024) axis 1": op(lambda c, x, name=name: getattr(c.m, name)(x, 1), normal(*WIDE))
+        for name in ("cumsum", "cumprod", "logcumsumexp")
+    },
+    "cummax (4096, 1024) axis 1": op(lambda c, x: x.cummax(1)[0], normal(*WIDE)),
+    "concat 2 of (4096, 1024) axis 1": op(lambda c, x, y: c.m.concat([x, y], 1), normal(*WIDE), normal(*WIDE)),
+    "where (4096, 1024)": op(lambda c, x, y: c.m.where(x > 0, x, y), normal(*WIDE), normal(*WIDE)),
     "interpolate nearest x2 (32, 64, 28, 28)": op(
         lambda c, x: c.F.interpolate(x, scale_factor=2), normal(32, 64, 28, 28)
     ),

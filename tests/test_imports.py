@@ -35,6 +35,7 @@ LEVELS = [
         "amp",
         "anomaly",
         "pytorch_names",
+        "numpy_names",
         "tapers",
     ],
     ["nn", "jit", "matrices", "distributions"],

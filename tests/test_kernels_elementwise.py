@@ -300,3 +300,11 @@ def test_erfc_keeps_the_digits_of_its_tail(dtype):
     np.testing.assert_allclose(
         y, expected, rtol=2e-6 if dtype == np.float32 else 2e-14, atol=1e-36 if dtype == np.float32 else 0
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logaddexp_of_special_pairs(dtype):
+    a, b = (x.ravel() for x in np.meshgrid(SPECIAL.astype(dtype), SPECIAL.astype(dtype)))
+    tolerance = 1e-6 if dtype == np.float32 else 1e-14
+    expected, found = both(lambda: mg.logaddexp(mg.tensor(np.tile(a, 100)), mg.tensor(np.tile(b, 100))).numpy())
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)

@@ -218,3 +218,12 @@ def test_a_parameter_can_be_marked():
     assert marked is model.bias
     model.double()
     assert model.bias.no_weight_decay
+
+
+def test_squeeze_of_a_longer_axis():
+    """PyTorch leaves it, the array standard refuses."""
+    x = mg.ones(2, 1, 3)
+    assert mg.squeeze(x, dim=0).shape == (2, 1, 3) and mg.squeeze(x, dim=(0, 1)).shape == (2, 3)
+    assert mg.squeeze(x, dim=-2).shape == x.squeeze(1).shape == (2, 3)
+    with pytest.raises(ShapeError, match="only axes of length 1"):
+        mg.squeeze(x, axis=0)

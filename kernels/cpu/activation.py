@@ -9,6 +9,7 @@ from . import vectormath
 _TWO_SQRT_2_OVER_PI = 2.0 * math.sqrt(2.0 / math.pi)
 _CUBIC = 0.044715
 _1_OVER_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
+_LN2 = math.log(2.0)
 
 _inline = register_jitable(forceinline=True, error_model="numpy", fastmath={"contract"})
 
@@ -48,3 +49,10 @@ def gelu_tanh_backward(g, x):
     s = vectormath.sigmoid(scale * (x + cubic * (x * x * x)))
     bounded = limit if abs(x) > limit else x  # x*x may overflow where s*(1-s) is long 0
     return g * (s + (x * (s * (one - s))) * (scale * (one + type(x)(3.0) * cubic * (bounded * bounded))))
+
+
+@_inline
+def logaddexp(a, b):
+    """ln(e**a + e**b), of the larger number and the gap; the gap of equal infinities is NaN."""
+    far = vectormath.maximum(a, b) + vectormath.log1p(vectormath.exp(-abs(a - b)))
+    return vectormath.where(a == b, a + type(a)(_LN2), far)

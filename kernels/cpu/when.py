@@ -87,7 +87,7 @@ def convolution_weight_when(x, g, *, size, stride, padding, dilation, groups):
 _ONE_PASS = {"abs", "maximum", "minimum", "sign", "sqrt", "where", "relu", "relu_backward"}
 _VECTOR_IN_NUMPY = {"exp", "log", "tanh"}
 LEAVES = _ONE_PASS | _VECTOR_IN_NUMPY | {"erf", "erfc", "expm1", "log1p", "sigmoid"}
-LEAVES |= {"gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"}
+LEAVES |= {"logaddexp", "gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"}
 # Elements from which the kernel wins: several NumPy passes as soon as its call is paid; NumPy's vector code for exp,
 # log and tanh when the second thread pays; one pass over memory later still.
 _SEVERAL_FROM, _VECTOR_FROM, _ONE_FROM = 1_024, 16_384, 131_072

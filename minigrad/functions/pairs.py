@@ -4,7 +4,7 @@
 the call says       and gets
 ==================  ======================================================================================
 ``dim=``            PyTorch's answer: (values, indices) from max, min, median, nanmedian, mode, sort, topk,
-                    kthvalue, cummax, cummin; var and std over n - 1
+                    kthvalue, cummax, cummin; var and std over n - 1; squeeze leaves longer axes
 ``axis=``           the array standard's and NumPy's answer: values alone; var and std over n
 neither             ``max(x, 1)``, ``x.max(1)`` and min: PyTorch's answer, since ``_, i = mg.max(x, 1)`` must not
                     go wrong unseen; other functions of NumPy's (sort, median, nanmedian, var, std): NumPy's answer,
@@ -100,11 +100,17 @@ def _spread(name: str) -> Callable:
     return pytorch
 
 
+def _squeezed(x: Tensor, *, axis: Any) -> Tensor:
+    """An axis that is longer than 1 stays."""
+    return tensor_of(x).squeeze(axis)
+
+
 for name, answer, kinds in (
     ("max", _extreme("max", "argmax", "maximum"), (Tensor,)),
     ("min", _extreme("min", "argmin", "minimum"), (Tensor,)),
     ("var", _spread("var"), (bool,)),
     ("std", _spread("std"), (bool,)),
     ("sort", sort_pair, ()),
+    ("squeeze", _squeezed, ()),
 ):
     PRIMITIVES[name].pytorch = answer, kinds

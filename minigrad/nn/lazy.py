@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
 
@@ -24,12 +24,14 @@ class _Uninitialized:
     backend: Any
     array: Any
     node: Any
+    device: Any
+    dtype: Any
     becomes: ClassVar[type[Tensor]]
 
     def materialize(self, shape: tuple[int, ...]) -> None:
         """Be an ordinary parameter or buffer of this shape from now on, its values yet to be filled in."""
         object.__setattr__(self, "__class__", self.becomes)
-        _move(self, self.backend.xp.empty(shape, self.array.dtype))
+        _move(cast(Tensor, self), self.backend.xp.empty(shape, self.array.dtype))
 
     def _refuse(self, *args: Any) -> NoReturn:
         raise ArgumentError(

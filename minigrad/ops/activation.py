@@ -184,6 +184,13 @@ log_sigmoid = elementwise(
     x=lambda F, g, x: g * F.sigmoid(-x),
     doc="y = ln(1 / (1 + e**-x)), without underflow.",
 )
+
+
+def bounded_log(F, g, p):
+    """ln p, at least -100. p may be a number, which has no dtype to keep: it takes g's."""
+    return F.maximum(F.log(F.maximum(p * F.ones(shape=(), dtype=g.dtype), 1e-44)), -100)
+
+
 binary_cross_entropy = elementwise(
     "binary_cross_entropy",
     # logs at least -100, as PyTorch has it; the inner bound, below e**-100, keeps log away from 0
@@ -191,8 +198,6 @@ binary_cross_entropy = elementwise(
     kind="float",
     domain="p > 0.05 and p < 0.95",
     p=lambda F, g, p, t: g * (p - t) / F.maximum(p * (1 - p), 1e-12),
-    t=lambda F, g, p: (
-        g * (F.maximum(F.log(F.maximum(1 - p, 1e-44)), -100) - F.maximum(F.log(F.maximum(p, 1e-44)), -100))
-    ),
+    t=lambda F, g, p: g * (bounded_log(F, g, 1 - p) - bounded_log(F, g, p)),
     doc="y = -(t ln p + (1 - t) ln(1 - p)) for a probability p, with logarithms of at least -100.",
 )

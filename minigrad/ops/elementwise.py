@@ -4,6 +4,7 @@ Read a row as the line in the textbook: ``x=lambda g, y: g * y`` says dL/dx = g 
 through the compilers, Numba and CUDA. Where an input has no rule, the gradient is that of the text.
 """
 
+import math
 from math import inf, pi
 
 from ..primitive import ALIASES, Spec, broadcast, case, elementwise, fused, primitive, result_dtype
@@ -78,6 +79,8 @@ def power_base(F, g, a, b):
 
 def power_exponent(F, g, y, a, b):
     """d a**b / db = a**b ln a; 0 for a = 0, b >= 0, where 0 ln 0 would make it NaN."""
+    if type(a) in (int, float) and a > 0:  # a number has a number's logarithm, which leaves float64 what it is
+        return g * y * math.log(a)
     flat = F.logical_and(F.equal(a, 0), F.greater_equal(b, 0))
     return F.where(flat, 0.0, g * y * F.log(F.where(flat, 1.0, a)))
 
@@ -267,7 +270,8 @@ def times_log(xp, log, a, b):
 def log_of(F, log, g, a, b, pole):
     """g log(b), and 0 where a is 0 and the logarithm is infinite or not a number."""
     gone = F.logical_and(F.equal(a, 0), F.less_equal(b, pole))
-    return F.where(gone, 0, g * log(F.where(gone, 1, b)))
+    one = F.ones(shape=(), dtype=g.dtype)  # b may be a number, which has no dtype to keep
+    return F.where(gone, 0, g * log(F.where(gone, one, b)))
 
 
 xlogy = elementwise(
@@ -295,7 +299,7 @@ ldexp = elementwise(
     "{x} * exp2({e})",
     kind="float",
     forward=lambda xp, x, e: x * xp.exp2(e),
-    x=lambda F, g, e: g * F.exp2(e),
+    x=lambda F, g, e: F.ldexp(g, e),
     e=lambda g, y: g * y * 0.6931471805599453,
     doc="y = x 2**e; e may be a fraction.",
 )

@@ -1,0 +1,108 @@
+"""What a NumPy user types and the array API standard has not, or calls otherwise: array, ndim, logspace, tri, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .creation import asarray, eye, linspace
+from .errors import ArgumentError
+from .tensor import F, Tensor
+
+
+def array(object: Any, dtype: Any = None, *, copy: bool | None = True) -> Tensor:
+    """A tensor of the data, in memory of its own; copy=None shares it where it can, as `asarray` does. Python floats
+    become float32, and the gradient of a tensor passes.
+
+    >>> array([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    return asarray(object, dtype=dtype, copy=copy)
+
+
+def asanyarray(a: Any, dtype: Any = None) -> Tensor:
+    """`asarray`: there are no subclasses to keep."""
+    return asarray(a, dtype=dtype)
+
+
+def ascontiguousarray(a: Any, dtype: Any = None) -> Tensor:
+    """The data as a tensor whose rows follow each other in memory."""
+    return asarray(a, dtype=dtype).contiguous()
+
+
+def identity(n: int, dtype: Any = None) -> Tensor:
+    """The identity matrix, (n, n)."""
+    return eye(n, dtype=dtype)
+
+
+def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Tensor:
+    """Ones on and below diagonal k, zeros above: (N, M).
+
+    >>> tri(2, 3).tolist()
+    [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
+    """
+    rows, columns = np.arange(N)[:, None], np.arange(N if M is None else M)
+    y = asarray(columns - rows <= k)
+    return y.astype(dtype) if dtype is not None else y.float()
+
+
+def fromfunction(function: Callable, shape: tuple[int, ...], *, dtype: Any = None, **kwargs: Any) -> Any:
+    """function(i, j, ...) of the indices of every element, each a tensor of this shape."""
+    return function(*(asarray(i, dtype=dtype) for i in np.indices(shape)), **kwargs)
+
+
+def logspace(
+    start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, **others: Any
+) -> Tensor:
+    """base**t for `num` numbers t evenly spaced from start to stop. Gradients pass to start, stop and base.
+
+    >>> logspace(0, 2, 3).tolist()
+    [1.0, 10.0, 100.0]
+    """
+    num = others.pop("steps", num)  # PyTorch's word
+    return _as(F.power(base, linspace(start, stop, num, endpoint=endpoint, **others)), dtype)
+
+
+def geomspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dtype: Any = None) -> Tensor:
+    """`num` numbers from start to stop, each the same multiple of the one before.
+
+    >>> geomspace(1, 8, 4).tolist()
+    [1.0, 2.0, 4.0, 8.0]
+    """
+    first, last = asarray(start), asarray(stop)
+    ratio = last / first
+    if not bool((ratio.detach() > 0).all()):
+        raise ArgumentError(f"geomspace: start and stop must both be above or both below zero: got {start}, {stop}.")
+    part = np.linspace(0, 1, num, endpoint=endpoint).reshape(-1, *[1] * ratio.ndim)
+    return _as(first * F.power(ratio, ratio.backend.asarray(part.astype(ratio.dtype))), dtype)
+
+
+def _as(y: Tensor, dtype: Any) -> Tensor:
+    return y if dtype is None else y.astype(dtype)
+
+
+def ndim(a: Any) -> int:
+    """The number of axes."""
+    return asarray(a).ndim
+
+
+def shape(a: Any) -> tuple[int, ...]:
+    """The lengths of the axes."""
+    return asarray(a).shape
+
+
+def size(a: Any, axis: int | None = None) -> int:
+    """The number of elements, or the length of an axis."""
+    return int(asarray(a).size) if axis is None else asarray(a).shape[axis]
+
+
+def iscomplexobj(x: Any) -> bool:
+    """Are the numbers complex?"""
+    return asarray(x).dtype.kind == "c"
+
+
+def isrealobj(x: Any) -> bool:
+    """Are the numbers real?"""
+    return not iscomplexobj(x)
