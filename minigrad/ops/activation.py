@@ -186,6 +186,18 @@ log_sigmoid = elementwise(
 )
 
 
+huber = elementwise(
+    "huber",
+    "where(abs({x}) < {delta}, 0.5 * {x} * {x}, {delta} * (abs({x}) - 0.5 * {delta}))",
+    params={"delta": 1.0},
+    kind="float",
+    domain="abs(abs(x) - 1) > 1e-3",
+    x=lambda F, g, x, delta: g * F.minimum(F.maximum(x, -delta), delta),
+    doc="y = x**2 / 2 where |x| < delta, else delta (|x| - delta / 2). Huber 1964, Ann. Math. Statist. 35.",
+    public=False,
+)
+
+
 def bounded_log(F, g, p):
     """ln p, at least -100. p may be a number, which has no dtype to keep: it takes g's."""
     return F.maximum(F.log(F.maximum(p * F.ones(shape=(), dtype=g.dtype), 1e-44)), -100)

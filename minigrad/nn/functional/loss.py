@@ -55,9 +55,8 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     input, target = pair(input, target, "smooth_l1_loss")
-    d = input - target
-    near = F.less(F.abs(d), beta)
-    return reduced(F.where(near, F.square(d) * (0.5 / beta), F.abs(d) - 0.5 * beta), reduction, "smooth_l1_loss")
+    losses = F.huber(input - target, delta=beta)
+    return reduced(losses if beta == 1 else losses / beta, reduction, "smooth_l1_loss")
 
 
 def huber_loss(
@@ -67,9 +66,7 @@ def huber_loss(
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be above 0: got {delta}.")
     input, target = pair(input, target, "huber_loss")
-    d = input - target
-    near = F.less(F.abs(d), delta)
-    losses = F.where(near, F.square(d) * 0.5, (F.abs(d) - 0.5 * delta) * delta)
+    losses = F.huber(input - target, delta=delta)
     return reduced(losses if weight is None else losses * weight, reduction, "huber_loss")
 
 
