@@ -397,6 +397,7 @@ from .pytorch_names import typename as typename
 from .pytorch_names import compile as compile
 from .pytorch_names import set_float32_matmul_precision as set_float32_matmul_precision
 from .pytorch_names import get_float32_matmul_precision as get_float32_matmul_precision
+from .pytorch_names import scalar_tensor as scalar_tensor
 from .pytorch_names import FloatTensor as FloatTensor
 from .pytorch_names import DoubleTensor as DoubleTensor
 from .pytorch_names import HalfTensor as HalfTensor

@@ -149,6 +149,11 @@ def get_float32_matmul_precision() -> str:
     return "highest"
 
 
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A number as a tensor of no axes."""
+    return tensor(s, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
 class Typed(type):
     """``mg.LongTensor([1, 2])`` and ``mg.LongTensor(2, 3)``: tensors of one dtype, made of data or of a shape, and
     known by ``isinstance(x, mg.LongTensor)``."""
@@ -206,7 +211,7 @@ OWN: dict[str, Any] = {
     for f in (
         is_tensor, set_printoptions, set_default_device, use_deterministic_algorithms,
         are_deterministic_algorithms_enabled, typename, compile, set_float32_matmul_precision,
-        get_float32_matmul_precision, FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor, ShortTensor,
-        CharTensor, ByteTensor, BoolTensor,
+        get_float32_matmul_precision, scalar_tensor, FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor,
+        ShortTensor, CharTensor, ByteTensor, BoolTensor,
     )
 }  # fmt: skip

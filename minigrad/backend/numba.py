@@ -4,12 +4,19 @@ Nothing here imports Numba: the table in ``minigrad.kernels.cpu`` names the kern
 admits imports it. Small arrays never wait for a compiler.
 """
 
+import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from ..kernels import cpu  # registers the table of kernels
 from ..primitive import PRIMITIVES
 from .base import load_kernel
 from .numpy import NumpyBackend
+
+FACTORS_FROM = 16_384  # elements: below, NumPy's own stream is as fast
 
 
 class NumbaBackend(NumpyBackend):
@@ -18,6 +25,15 @@ class NumbaBackend(NumpyBackend):
     def __init__(self) -> None:
         super().__init__("numba")
         self.rules = Rules()
+        self.drawn: Callable | None = None
+
+    def factors(self, stream: np.random.Generator, shape: tuple[int, ...], p: float, dtype: Any) -> Any:
+        """Dropout's factors: 0 with probability p, else 1 / (1 - p), as NumPy draws them from this stream. None for
+        few, or without Numba."""
+        if math.prod(shape) < FACTORS_FROM or dtype not in cpu.when.FLOATS:
+            return None
+        self.drawn = self.drawn or load_kernel(partial(cpu.fetch, "dropout", "factors"), lambda *_: None)
+        return self.drawn(stream, shape, p, dtype)
 
 
 class Rules(dict):
