@@ -49,7 +49,8 @@ def fetch(module: str, name: str):
 
 def modules() -> list:
     """All modules with kernels, imported, and Numba with them."""
-    return [import_module(f"{__name__}.{module}") for module in (*KERNELS, "dropout", "loops", "optim", "quantized", "warp")]
+    others = ("dropout", "loops", "optim", "quantized", "warp")
+    return [import_module(f"{__name__}.{module}") for module in (*KERNELS, *others)]
 
 
 for module, names in KERNELS.items():
