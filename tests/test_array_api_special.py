@@ -27,6 +27,8 @@ def test_values_as_in_scipy(name):
     got = getattr(mg, name)(mg.asarray(x)).numpy()
     steep = (x < 0) & (np.abs(x - np.round(x)) < 0.1) if name in ("lgamma", "digamma") else np.zeros(x.shape, bool)
     tolerance = np.where(steep, 1e-12, 2e-14)  # near a pole the argument's rounding counts
+    if name == "ndtr":  # both round the argument, whose square is in the exponent
+        tolerance = np.maximum(tolerance, np.where(np.isfinite(x), x * x, 0) * 2**-52)
     with np.errstate(all="ignore"):
         off = np.abs(got - expected) / (np.abs(expected) + (0.1 if name in ("lgamma", "digamma") else 1e-290))
         assert ((off <= tolerance) | (got == expected) | (np.isnan(got) & np.isnan(expected))).all()

@@ -1,5 +1,7 @@
 """Activation functions, an elementwise row each; their derivatives follow from the text where no rule is given."""
 
+import math
+
 from ..primitive import elementwise
 
 relu = elementwise(
@@ -198,9 +200,11 @@ huber = elementwise(
 )
 
 
-def bounded_log(F, g, p):
-    """ln p, at least -100. p may be a number, which has no dtype to keep: it takes g's."""
-    return F.maximum(F.log(F.maximum(p * F.ones(shape=(), dtype=g.dtype), 1e-44)), -100)
+def bounded_log(F, p):
+    """ln p, at least -100. A number has a number's logarithm, which leaves float64 what it is."""
+    if type(p) in (int, float):
+        return max(math.log(max(p, 1e-44)), -100)
+    return F.maximum(F.log(F.maximum(p, 1e-44)), -100)
 
 
 binary_cross_entropy = elementwise(
@@ -210,6 +214,6 @@ binary_cross_entropy = elementwise(
     kind="float",
     domain="p > 0.05 and p < 0.95",
     p=lambda F, g, p, t: g * (p - t) / F.maximum(p * (1 - p), 1e-12),
-    t=lambda F, g, p: g * (bounded_log(F, g, 1 - p) - bounded_log(F, g, p)),
+    t=lambda F, g, p: g * (bounded_log(F, 1 - p) - bounded_log(F, p)),
     doc="y = -(t ln p + (1 - t) ln(1 - p)) for a probability p, with logarithms of at least -100.",
 )

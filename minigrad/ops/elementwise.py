@@ -268,10 +268,11 @@ def times_log(xp, log, a, b):
 
 
 def log_of(F, log, g, a, b, pole):
-    """g log(b), and 0 where a is 0 and the logarithm is infinite or not a number."""
+    """g log(b), and 0 where a is 0 and the logarithm is infinite or not a number. log: its name."""
+    if type(b) in (int, float) and b > pole:  # as in power_exponent
+        return g * getattr(math, log)(b)
     gone = F.logical_and(F.equal(a, 0), F.less_equal(b, pole))
-    one = F.ones(shape=(), dtype=g.dtype)  # b may be a number, which has no dtype to keep
-    return F.where(gone, 0, g * log(F.where(gone, one, b)))
+    return F.where(gone, 0, g * getattr(F, log)(F.where(gone, 1, b)))
 
 
 xlogy = elementwise(
@@ -280,7 +281,7 @@ xlogy = elementwise(
     kind="float",
     domain="b > 0.1",
     forward=lambda xp, a, b: times_log(xp, xp.log, a, b),
-    a=lambda F, g, a, b: log_of(F, F.log, g, a, b, 0),
+    a=lambda F, g, a, b: log_of(F, "log", g, a, b, 0),
     b=lambda g, a, b: g * a / b,
     doc="y = a ln b, and 0 for a = 0, whatever b is.",
 )
@@ -290,7 +291,7 @@ xlog1py = elementwise(
     kind="float",
     domain="b > -0.9",
     forward=lambda xp, a, b: times_log(xp, xp.log1p, a, b),
-    a=lambda F, g, a, b: log_of(F, F.log1p, g, a, b, -1),
+    a=lambda F, g, a, b: log_of(F, "log1p", g, a, b, -1),
     b=lambda g, a, b: g * a / (1 + b),
     doc="y = a ln(1 + b), exact near b = 0, and 0 for a = 0, whatever b is.",
 )
