@@ -169,6 +169,8 @@ def _binary_from(size):
             return False
         if a.size < size and b.size < size and (a.shape == b.shape or a.size * b.size < size):
             return False
+        if size >= _ONE_FROM and a.shape == b.shape and not (a.flags.carray and b.flags.carray):
+            return False  # plain arithmetic on views: to copy them would take longer than NumPy's loop
         found = layout(a.shape, b.shape)
         return found is not None and found[1] >= _RUN and math.prod(found[0]) >= size
 
