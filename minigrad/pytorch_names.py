@@ -151,6 +151,8 @@ def get_float32_matmul_precision() -> str:
 
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A number as a tensor of no axes."""
+    if not isinstance(s, (int, float, complex, np.generic)):
+        raise ArgumentError(f"scalar_tensor: s must be a number: got {type(s).__name__}. Use tensor or clone.")
     return tensor(s, dtype=dtype, device=device, requires_grad=requires_grad)
 
 

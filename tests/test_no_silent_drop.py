@@ -38,7 +38,7 @@ UNCALLED = {
     NO_TENSOR: """
         are_deterministic_algorithms_enabled backend_names broadcast_shapes elementwise empty eye fftfreq from_dlpack
         fromfunction function fused identity iinfo indices initial_seed kernel ones primitive rand randint randn
-        randperm rfftfreq
+        randperm rfftfreq scalar_tensor
         tree_unflatten tril_indices triu_indices zeros kind_of named spelled NamedTuple apply wrap
     """,
     "a primitive of many keywords; test_primitives checks its gradient": """
