@@ -514,3 +514,19 @@ def _erfc8(x):
 
 
 erfc = _by_type("erfc", _erfc4, _erfc8)
+
+
+def _ndtr4(x):
+    return F4(0.5) * _erfc4(x * F4(-0.70710678))
+
+
+def _ndtr8(x):
+    """The normal distribution function: as _erfc8, but x itself is squared, not x / sqrt(2), which was rounded."""
+    size = abs(x)
+    size = 42.0 if size > 42.0 else size
+    square = size * size
+    e = _exp(-0.5 * square) * (1.0 - 0.5 * _fused(size, size, -square))
+    return normal_cdf(x, e)
+
+
+ndtr = _by_type("ndtr", _ndtr4, _ndtr8)

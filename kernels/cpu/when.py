@@ -86,7 +86,7 @@ def convolution_weight_when(x, g, *, size, stride, padding, dilation, groups):
 # What a scalar text may call, see elementwise.py.
 _ONE_PASS = {"abs", "maximum", "minimum", "sign", "sqrt", "where", "relu", "relu_backward"}
 _VECTOR_IN_NUMPY = {"exp", "log", "tanh"}
-LEAVES = _ONE_PASS | _VECTOR_IN_NUMPY | {"erf", "erfc", "expm1", "log1p", "sigmoid"}
+LEAVES = _ONE_PASS | _VECTOR_IN_NUMPY | {"erf", "erfc", "ndtr", "expm1", "log1p", "sigmoid"}
 LEAVES |= {"logaddexp", "gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"}
 # Elements from which the kernel wins: several NumPy passes as soon as its call is paid; NumPy's vector code for exp,
 # log and tanh when the second thread pays; one pass over memory later still.
