@@ -77,7 +77,7 @@ def test_layer_norm_on_odd_sizes(shape, ndim):
     assert testing.check_kernel("layer_norm_backward", samples=[case(shape, shape, ones, ones, inner, ndim=ndim)])
 
 
-@pytest.mark.parametrize("shape", [(2, 65), (129, 70), (3, 5, 17), (4, 3, 5, 7), (2, 2, 5003), (40, 5, 2), (1, 9, 15)])
+@pytest.mark.parametrize("shape", [(2, 65), (129, 70), (3, 5, 17), (4, 3, 5, 7), (2, 2, 4999), (40, 5, 2), (1, 9, 15)])
 def test_batch_norm_on_odd_sizes(shape):
     line = shape[1:2]
     assert testing.check_kernel("batch_norm", samples=[case(shape, line, line), case(shape)])

@@ -56,8 +56,9 @@ def _about(x, mean):
 def _mean_and_squares(x):
     """The mean, and the sum of (x - mean)**2; a long row is summed in spans.
 
-    The mean was rounded: the rest it leaves corrects both, so that a constant has its own mean and no variance. Where
-    the rest is no number, because of an infinity, it stays. Chan, Golub, LeVeque 1983, the corrected two-pass sums.
+    The mean was rounded: where it is larger than the spread, the rest it leaves corrects both, so that a constant has
+    its own mean and no variance. Where they are no numbers, because of an infinity, they stay. Chan, Golub, LeVeque
+    1983, the corrected two-pass sums.
     """
     kind = x.dtype.type
     mean, rest, squares, n = kind(0), kind(0), kind(0), kind(x.size)
@@ -67,7 +68,7 @@ def _mean_and_squares(x):
     for start in range(0, x.size, SPAN):
         r, s = _about(x[start : start + SPAN], mean)
         rest, squares = rest + r, squares + s
-    if rest == rest:
+    if mean * mean * n > squares:
         mean, squares = mean + rest / n, max(squares - rest * rest / n, kind(0))
     return mean, squares
 
