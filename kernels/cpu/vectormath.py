@@ -517,7 +517,7 @@ erfc = _by_type("erfc", _erfc4, _erfc8)
 
 
 def _ndtr4(x):
-    return F4(0.5) * _erfc4(x * F4(-0.70710678))
+    return F4(0.5) * erfc(x * F4(-0.70710678))
 
 
 def _ndtr8(x):
