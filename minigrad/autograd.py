@@ -67,8 +67,8 @@ ABOVE = {
 
 def __getattr__(name: str) -> Any:
     """What PyTorch users look for here, ``autograd.grad`` and others, lives above this file."""
-    if name == "functional":
-        return importlib.import_module(".func.functional", __package__)
+    if name in ("functional", "forward_ad"):
+        return importlib.import_module(f".func.{name}", __package__)
     if name in ABOVE:
         return getattr(importlib.import_module(f".{ABOVE[name]}", __package__), name)
     raise AttributeError(f"module {__name__} has no attribute {name!r}")

@@ -10,6 +10,8 @@ tensor(12.)
 Names and signatures are torch.func's, and JAX's where PyTorch has none; docstrings say where they differ.
 """
 
+from importlib import import_module
+
 from . import batch_rules as _batch_rules  # noqa: F401
 from .checkpoint import checkpoint as checkpoint
 from .custom import custom_jvp as custom_jvp
@@ -38,8 +40,6 @@ from .tree import tree_unflatten as tree_unflatten
 
 
 def __getattr__(name: str):
-    if name == "functional_call":  # it is of the layers, which the transforms do not need
-        from ..nn.utils.stateless import functional_call
-
-        return functional_call
+    if name in ("functional_call", "stack_module_state"):  # of the layers, which the transforms do not need
+        return getattr(import_module("..nn.utils.stateless", __package__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...errors import ArgumentError, DTypeError, StateError
-from ...tensor import Tensor
+from ...tensor import F, Tensor
 from ..module import Module
 
 
@@ -79,3 +79,36 @@ def _replaced(module: Module, given: Mapping[str, Tensor], tie_weights: bool, st
         for path in values:
             holder, name, t = places[path]
             holder[name] = t
+
+
+def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(parameters, buffers) of several models of one kind, by path, each (M, ...) over the M models: for an ensemble in
+    one call by `vmap`. The parameters are new leaves. torch.func.stack_module_state.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> from minigrad.func import functional_call, vmap
+    >>> models = [nn.Linear(2, 1) for _ in range(3)]
+    >>> state = stack_module_state(models)
+    >>> vmap(lambda *state: functional_call(models[0], state, mg.ones(5, 2)))(*state).shape
+    (3, 5, 1)
+    """
+    models = list(models)
+    if not models:
+        raise ArgumentError("stack_module_state: at least one model must be given: got none.")
+    first = models[0]
+    for model in models:
+        if type(model) is not type(first) or model.training is not first.training:
+            raise ArgumentError(
+                "stack_module_state: the models must be of one class and in one mode: got "
+                f"{type(first).__name__} and {type(model).__name__}, training {first.training} and {model.training}."
+            )
+    learned = [dict(model.named_parameters()) for model in models]
+    kept = [dict(model.named_buffers()) for model in models]
+    parameters: dict[str, Tensor] = {}
+    for name, p in learned[0].items():
+        parts = [own[name] for own in learned]
+        if any(part.requires_grad is not p.requires_grad for part in parts):
+            raise ArgumentError(f"stack_module_state: {name} must be learned in all models or frozen in all.")
+        parameters[name] = F.stack([part.detach() for part in parts]).requires_grad_(p.requires_grad)
+    return parameters, {name: F.stack([own[name] for own in kept]) for name in kept[0]}
