@@ -80,23 +80,96 @@ def test_broadcasting(shapes, name):
     np.testing.assert_array_equal(found, expected)
 
 
+def views(rng):
+    """Tuples of arrays that broadcast: parts of others, turned, reversed, repeated."""
+    x, heads = rng.random((6, 40, 50)), rng.random((3, 7, 4, 16))
+    return [
+        (x[:, :, 8:40],),
+        (x[:, 3:9, 8:40], x[:, 13:19, :32]),
+        (x[:, ::3, 8:40], rng.random((6, 14, 32)), x[0, 0, 10:42] > 0.5),
+        (x.T, x.T[:, :1]),
+        (x.transpose(1, 0, 2), x.transpose(1, 0, 2)[:, :1]),
+        (heads.transpose(0, 2, 1, 3), rng.random((3, 4, 7, 16))),
+        (heads.transpose(0, 2, 1, 3)[:, 1:3], rng.random((7, 1))),
+        (heads.transpose(2, 0, 1, 3)[:, ::-1, 1::2],),
+        (np.broadcast_to(x[:, :1, :1], x.shape), x),
+        (x[::-1], x),
+        (np.broadcast_to(x[0, 0, 0], x.shape), x[0]),
+        (x[:, :1].transpose(1, 0, 2), rng.random((9, 1, 50))),
+    ]
+
+
 def test_layout_says_where_each_input_is_read():
     rng = np.random.default_rng(0)
-    for shapes in [*SHAPES, ((4, 5, 6), (5, 1), (6,)), ((4, 1), (1, 5), (1, 1)), ((), (), ()), ((1,), (1, 1))]:
-        shape, run, block, *reads = when.layout(*shapes)
-        assert shape == np.broadcast_shapes(*shapes) and 0 < block <= run
-        i = np.arange(math.prod(shape))
-        for k, given in enumerate(shapes):
-            step, part, count, width = reads[4 * k : 4 * k + 4]
-            x = rng.random(given)
-            read = np.reshape(x, -1)[i // run // part % count * width + i % run * step]
-            np.testing.assert_array_equal(read.reshape(shape), np.broadcast_to(x, shape))
+    shapes = [*SHAPES, ((4, 5, 6), (5, 1), (6,)), ((4, 1), (1, 5), (1, 1)), ((), (), ()), ((1,), (1, 1))]
+    for arrays in [*(tuple(map(rng.random, given)) for given in shapes), *views(rng)]:
+        for ordered in (True, False):
+            found = when.placed(*arrays, ordered=ordered)
+            if found is None:
+                assert not ordered  # in C order the elements of a turned array lie apart
+                continue
+            shape, order, run, block, numbers = found
+            assert shape == np.broadcast_shapes(*(x.shape for x in arrays)) and 0 < block <= run
+            assert list(numbers[:3]) == [math.prod(shape), run, block] and (ordered or order is None)
+            i = np.arange(math.prod(shape))
+            for x, reads in zip(arrays, numbers[3:].reshape(len(arrays), when.READS), strict=True):
+                at = i % run * reads[1]
+                for part, count, width in reads[3:].reshape(when.LEVELS, 3)[: reads[2]]:
+                    at = at + i // run // part % count * width
+                offsets = sum(
+                    np.arange(n).reshape([-1 if k == axis else 1 for k in range(x.ndim)]) * (step // x.itemsize)
+                    for axis, (n, step) in enumerate(zip(x.shape, x.strides, strict=True))
+                )
+                expected = np.broadcast_to(offsets, shape).transpose(order or range(len(shape)))
+                np.testing.assert_array_equal(at, expected.ravel())
 
 
-def test_layout_refuses_shapes_that_do_not_fit():
-    assert when.layout((3, 4), (3,)) is None
-    assert when.layout((0, 4), (4,)) is None
-    assert when.layout((20, 30, 16, 64), (20, 1, 16, 1)) is None  # it varies, repeats, and varies again
+def test_layout_refuses_what_does_not_fit():
+    rng = np.random.default_rng(0)
+    assert when.placed(rng.random((3, 4)), rng.random(3)) is None
+    assert when.placed(np.ones((0, 4)), rng.random(4)) is None
+    x = rng.random((20, 30))
+    assert when.placed(x[:, ::2]) is None
+    assert when.placed(x, rng.random((30, 20)).T) is None
+    assert when.placed(x[:, ::-1]) is None
+    repeated = rng.random((5, 1, 5, 1, 5, 1, 5, 1))
+    assert when.placed(repeated, np.ones((5, 2) * 4)) is None  # it varies and repeats too often
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_views(dtype):
+    """Arithmetic, a function, a choice, a power and gradients over views; results in the order of the axes."""
+    rng = np.random.default_rng(1)
+    x, heads = rng.uniform(0.5, 2, (64, 96, 64)).astype(dtype), rng.uniform(0.5, 2, (16, 40, 9, 64)).astype(dtype)
+    x[0, 0, :3], heads[0, 0, 0, :2] = (np.nan, np.inf, 0), (-np.inf, np.nan)
+    given = [
+        (x[:, 1:, :50], x[:, :-1, 14:]),
+        (x[:, ::-1, 1:51], x[0, 0, :50]),
+        (x.transpose(1, 0, 2), x.transpose(1, 0, 2)),
+        (x.transpose(1, 2, 0), x.transpose(1, 2, 0)[:, :1]),
+        (heads.transpose(0, 2, 1, 3), np.ascontiguousarray(heads.transpose(0, 2, 1, 3))),
+        (np.broadcast_to(x[:, :, :1], x.shape), x),
+        (np.broadcast_to(x[:1, :1, :1], x.shape), x.transpose(0, 1, 2)),
+        (x[..., ::2], x[..., 1::2]),
+    ]
+    for a, b in given:
+        a = a.view()
+        a.flags.writeable = False
+        exact = [
+            ("add", a, b),
+            ("divide", a, 2.0),
+            ("where", a > b, a, b),
+            ("negative", a),
+            ("power", a, 2),
+            ("copy", a),
+        ]
+        for name, *operands in [*exact, ("tanh", a), ("silu", a), ("logaddexp", a, b)]:
+            with np.errstate(all="ignore"):
+                expected, found = (getattr(get_backend(backend).F, name)(*operands) for backend in ("numpy", "numba"))
+            assert found.dtype == dtype and found.flags.writeable and not np.shares_memory(found, a)
+            np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == np.float32 else 1e-13)
+            if name in {row[0] for row in exact}:
+                np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -5,8 +5,9 @@ put in their place. What remains is one expression; the loop around it vectorise
 memory is read once and written once where NumPy makes a pass for each operator. The texts of rules come from
 scalar_texts.py; a rule that has none is left as it is.
 
-Up to three inputs may broadcast where each is contiguous or constant along runs of the output: equal shapes, a number,
-a row (..., C) + (C,), a channel (B, C, H, W) + (C, 1, 1), an outer product; see `layout` in when.py.
+Up to three inputs may broadcast, and be views, where each is contiguous or constant along runs of the output: equal
+shapes, a number, a row (..., C) + (C,), a channel (B, C, H, W) + (C, 1, 1), an outer product, columns x[:, :C], heads
+that were moved before the steps of time; see `layout` in when.py.
 """
 
 import ast
@@ -24,10 +25,11 @@ from . import activation, vectormath
 from .cache import _source, address
 from .loops import on_all_threads
 from .threads import WORKER, pointer, run
-from .when import LEAVES, POWERS, as_operand, copy_when, fits, layout, unrepeated
+from .when import LEAVES, POWERS, READS, as_operand, contiguous, fits, placed
 
 PARALLEL_FROM = 24_576  # elements; below, waking the second thread costs more than it brings
 PART = 65_536  # elements a part: fine enough that a thread put aside by the system holds up little
+SHORTEST = 8  # elements of a run; of a view with shorter ones a copy is made first
 MOST_INPUTS = 3
 TRUTH = {"condition"}  # inputs of this name are of truth values
 
@@ -67,8 +69,7 @@ def inlined(text, names):
     return _Inline(names).visit(ast.parse(re.sub(r"\{(\w+)\}", r"\1", text), mode="eval").body)
 
 
-# a, b: inputs, c: the output. numbers: elements of the output, the address of the third input or of truth values, the
-# lengths of a run and of a block; for each input where a run begins in it (see `layout`); then the parameters.
+# a, b: inputs, c: the output. numbers: a layout with the addresses of inputs that are not a or b; then the parameters.
 _WORKER = """
 def make(zero):
     kind = type(zero)
@@ -78,11 +79,13 @@ def make(zero):
         given = carray(pointer(numbers), ({count},), int64)
         parameters = carray(pointer(numbers + {count} * 8), ({parameter_count},), float64)
         {parameters}
-        size, run, block = given[0], given[2], given[3]
+        size, run, block = given[0], given[1], given[2]
         i, stop = size * part // parts, size * (part + 1) // parts
         {buffers}
         while i < stop:
-            {begin}
+            segment = i // run
+            within = i - segment * run
+            n = min(run - within, stop - i, block)
             {places}
             y = carray(pointer(c_base + size_of * i), (n,), kind)
             for j in range(n):
@@ -93,21 +96,20 @@ def make(zero):
 
     return work
 """
-_HEAD = 4
-_RUN = """
-            segment = i // run
-            within = i - segment * run
-            n = min(run - within, stop - i, block)
-"""
+_HEAD = 3
 # An input that is constant along the runs is read from a buffer filled with it: one loop serves all.
+_BUFFER = """
+        base{i} = given[{k}] if given[{k}] else {base}
+        held{i}, buffer{i} = int64(-1), empty(block if given[{k} + 1] == 0 else 0, {kind})
+"""
 _PLACE = """
-            at{i} = within * given[{k}]
-            if given[{k} + 2] > 1:
-                at{i} += segment // given[{k} + 1] % given[{k} + 2] * given[{k} + 3]
-            from{i} = {base} + {size} * at{i}
-            if given[{k}] == 0:
-                if held{i} != at{i}:
-                    held{i}, held = at{i}, carray(pointer(from{i}), (1,), {kind})[0]
+            at{i} = within * given[{k} + 1]
+            for level in range({k} + 3, {k} + 3 + 3 * given[{k} + 2], 3):
+                at{i} += segment // given[level] % given[level + 1] * given[level + 2]
+            from{i} = base{i} + {size} * at{i}
+            if given[{k} + 1] == 0:
+                if held{i} != from{i}:
+                    held{i}, held = from{i}, carray(pointer(from{i}), (1,), {kind})[0]
                     for j in range(block):
                         buffer{i}[j] = held
                 from{i} = buffer{i}.ctypes.data
@@ -115,29 +117,24 @@ _PLACE = """
 """
 
 
-def worker(name, text, inputs, parameters=(), truth=(), broadcasts=False):
+def worker(name, text, inputs, parameters=(), truth=()):
     """dtype -> address of the worker of y = text, for up to three inputs and keyword numbers.
 
-    truth: which of the inputs are of truth values. broadcasts: else all inputs have the shape of the output.
+    truth: which of the inputs are of truth values.
     """
     names = {field: ast.Name(f"v{i}") for i, field in enumerate(inputs)}
     names |= {field: ast.Name(f"p{i}") for i, field in enumerate(parameters)}
-    lines = {key: [] for key in ("buffers", "begin", "places", "reads", "kept")}
-    lines["begin"] = [_RUN if broadcasts else "n = stop - i"]
+    lines = {key: [] for key in ("buffers", "places", "reads", "kept")}
     for i, field in enumerate(inputs):
         kind, size = ("uint8", 1) if field in truth else ("kind", "size_of")
-        base = "given[1]" if i == 2 or field in truth else ("a_base", "b_base")[i]
-        given = {"i": i, "k": _HEAD + 4 * i, "base": base, "kind": kind, "size": size}
-        if broadcasts:
-            lines["buffers"].append(f"held{i}, buffer{i} = int64(-1), empty(block, {kind})")
-            lines["kept"].append(f"buffer{i}[:0] = 0  # alive until here: only its address was used")
-            lines["places"].append(_PLACE.format(**given))
-        else:
-            lines["places"].append("x{i} = carray(pointer({base} + {size} * i), (n,), {kind})".format(**given))
+        given = {"i": i, "k": _HEAD + READS * i, "base": ("a_base", "b_base", "0")[i], "kind": kind, "size": size}
+        lines["buffers"].append(_BUFFER.format(**given))
+        lines["places"].append(_PLACE.format(**given))
         lines["reads"].append(f"v{i} = x{i}[j]" + (" != 0" if field in truth else ""))
-    indent = {"buffers": 8, "begin": 12, "places": 12, "reads": 16, "kept": 8}
+        lines["kept"].append(f"buffer{i}[:0] = 0  # alive until here: only its address was used")
+    indent = {"buffers": 8, "places": 12, "reads": 16, "kept": 8}
     source = _WORKER.format(
-        count=_HEAD + 4 * len(inputs),
+        count=_HEAD + READS * len(inputs),
         parameter_count=len(parameters),
         parameters="; ".join(f"p{i} = kind(parameters[{i}])" for i in range(len(parameters))) or "pass",
         expression=ast.unparse(ast.fix_missing_locations(inlined(text, names))),
@@ -156,52 +153,68 @@ def worker(name, text, inputs, parameters=(), truth=(), broadcasts=False):
     return lambda dtype: compile_for(dtype)[1]
 
 
-def launch(made, arrays, y, reads=(), parameters=()):
-    """Run a worker over y. arrays: of y's type, the last may be of truth values; reads: what `layout` says."""
-    floats = arrays if arrays[-1].dtype == y.dtype else arrays[:-1]
-    others = floats[2:] or arrays[len(floats) :]
-    numbers = [y.size, others[0].ctypes.data if others else 0, *(reads or (0,) * (2 + 4 * len(arrays)))]
+def launch(made, arrays, numbers, y, parameters=()):
+    """Run a worker over y. arrays: of y's type, the last may be of truth values; numbers: of their layout."""
+    operands, own = [y, y], numbers
+    for i, x in enumerate(arrays):
+        if i < 2 and x.flags.carray and x.dtype == y.dtype:
+            operands[i] = x
+            continue
+        own = numbers.copy() if own is numbers else own  # those of the layout serve the next call too
+        own[_HEAD + READS * i] = x.ctypes.data
     if parameters:
-        numbers = np.concatenate([np.array(numbers, np.int64), np.array(parameters, np.float64).view(np.int64)])
-    alone = y.size < PARALLEL_FROM
-    run(made(y.dtype), floats[0], floats[len(floats) > 1], y, numbers, alone=alone, parts=max(2, y.size // PART))
+        own = np.concatenate([own, np.array(parameters, np.float64).view(np.int64)])
+    run(made(y.dtype), *operands, y, own, alone=y.size < PARALLEL_FROM, parts=max(2, y.size // PART))
     return y
+
+
+def apply(made, arrays, dtype, parameters=(), ordered=True):
+    """y = the worker's text of the arrays, in their order of axes or in C order."""
+    x = arrays[0]
+    if x.flags.carray and all([other.shape == x.shape and other.flags.carray for other in arrays[1:]]):
+        y = np.empty(x.shape, dtype)
+        return launch(made, arrays, contiguous(y.size, len(arrays)), y, parameters)
+    arrays = [x if x.flags.aligned else x.copy() for x in arrays]
+    found = placed(*arrays, ordered=ordered)
+    if found is None or found.run < SHORTEST:  # elements far apart
+        arrays = [x if x.flags.carray else x.copy() for x in arrays]
+        found = placed(*arrays)
+    if found is None:  # repetitions on too many levels
+        shape = np.broadcast_shapes(*(x.shape for x in arrays))
+        arrays = [np.broadcast_to(x, shape).copy() for x in arrays]
+        found = placed(*arrays)
+    if found.order is None:
+        return launch(made, arrays, found.numbers, np.empty(found.shape, dtype), parameters)
+    y = np.empty([found.shape[i] for i in found.order], dtype)
+    return launch(made, arrays, found.numbers, y, parameters).transpose(np.argsort(found.order))
 
 
 def elementwise(name):
     """The kernel of an elementwise primitive of one or two inputs."""
     p = PRIMITIVES[name]
     text = f"{name}({', '.join(p.inputs)})" if name in LEAVES else p.inline
-    made, defaults = worker(name, text, p.inputs, p.defaults, broadcasts=len(p.inputs) > 1), tuple(p.defaults)
+    made, defaults = worker(name, text, p.inputs, p.defaults), tuple(p.defaults)
 
     def unary(x, **params):
-        x = x if x.flags.carray else x.copy()
-        y = np.empty(x.shape, x.dtype)
-        return launch(made, (x,), y, parameters=[params.get(k, p.defaults[k]) for k in defaults])
+        return apply(made, (x,), x.dtype, [params.get(k, p.defaults[k]) for k in defaults])
 
     def binary(a, b, **params):
         dtype = a.dtype if hasattr(a, "dtype") else b.dtype
-        a, b = as_operand(a, dtype), as_operand(b, dtype)
-        return _broadcast(made, (a, b), dtype, [params.get(k, p.defaults[k]) for k in defaults])
+        arrays = as_operand(a, dtype), as_operand(b, dtype)
+        return apply(made, arrays, dtype, [params.get(k, p.defaults[k]) for k in defaults])
 
     chosen = unary if len(p.inputs) == 1 else binary
     chosen.worker = made
     return chosen
 
 
-def _broadcast(made, arrays, dtype, parameters=()):
-    shape, *reads = layout(*(x.shape for x in arrays))
-    arrays = [x if x.flags.carray else x.copy() for x in arrays]
-    return launch(made, arrays, np.empty(shape, dtype), reads, parameters)
-
-
-_chosen = worker("where", "where({c}, {a}, {b})", ("a", "b", "c"), truth=("c",), broadcasts=True)
+_chosen = worker("where", "where({c}, {a}, {b})", ("a", "b", "c"), truth=("c",))
 
 
 def where(condition, a, b):
     """y = a where the condition holds, else b."""
     dtype = a.dtype if hasattr(a, "dtype") else b.dtype
-    return _broadcast(_chosen, (as_operand(a, dtype), as_operand(b, dtype), condition), dtype)
+    return apply(_chosen, (as_operand(a, dtype), as_operand(b, dtype), condition), dtype)
 
 
 _powers = on_all_threads("power")
@@ -216,18 +229,15 @@ def power(a, b):
     """a**b: products for the exponents in POWERS, for others NumPy's loop."""
     if type(b) not in (int, float) or b not in POWERS:
         return _powers(a, b)
-    a = a if a.flags.carray else a.copy()
-    return launch(_to_the(b), (a,), np.empty(a.shape, a.dtype))
+    return apply(_to_the(b), (a,), a.dtype)
 
 
-_copied = worker("copy", "{x}", ("x",), broadcasts=True)
+_copied = worker("copy", "{x}", ("x",))
 
 
 def copy(x):
-    """x in an array of its own, C order; also of a broadcast view."""
-    base = x if x.flags.carray else unrepeated(x).copy()
-    _, *reads = layout(base.shape, x.shape)
-    return launch(_copied, (base,), np.empty(x.shape, x.dtype), reads[: 2 + 4])
+    """x in an array of its own, C order; also of a view."""
+    return apply(_copied, (x,), x.dtype, ordered=False)
 
 
 # ---- from a rule to a kernel -----------------------------------------------------------------------------------------
@@ -251,8 +261,7 @@ def rule(name, function, needs, keywords):
         arrays = [operands[i] for i in places]
         if not fits(arrays, len(truth)):
             return function(*operands)
-        arrays = [x if x.flags.carray else copy(x) if copy_when(x) else x.copy() for x in arrays]
-        return launch(made, arrays, np.empty(arrays[0].shape, arrays[0].dtype), (), [operands[i] for i in at])
+        return apply(made, arrays, arrays[0].dtype, [operands[i] for i in at])
 
     call.worker = made
     return call

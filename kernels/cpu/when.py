@@ -9,6 +9,7 @@ the reference.
 import functools
 import math
 import re
+from typing import NamedTuple
 
 import numpy as np
 
@@ -92,10 +93,13 @@ LEAVES |= {"logaddexp", "gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backwar
 # log and tanh when the second thread pays; one pass over memory later still.
 _SEVERAL_FROM, _VECTOR_FROM, _ONE_FROM = 1_024, 16_384, 131_072
 RULE_FROM = 4_096
+_ERF_FROM = 128  # NumPy has no erf: there it takes forty passes, or one call a number
 _WHERE_FROM = 8_192
 _LOOP_FROM, _PAIR_FROM, _ROUNDINGS = 32_768, 12_288, {"floor", "ceil", "trunc", "round"}
 _RUN = 32  # the shortest run that pays where shapes broadcast
 _BLOCK = 1_024  # elements of the buffer for a number that repeats along a run
+LEVELS = 3  # pitches with which the runs of an input may follow each other
+READS = 3 + 3 * LEVELS  # numbers of a layout for each input
 _OUTER_FROM = 256  # of both inputs of an outer product; two of this size may give many elements
 
 
@@ -112,7 +116,9 @@ def generated(primitives):
                 continue
             known.add(name)
             passes = len(re.findall(r"\w+\(|[-+*/]", p.inline))
-            if called & (LEAVES - _ONE_PASS - _VECTOR_IN_NUMPY) or passes > 1:
+            if called & {"erf", "gelu", "gelu_backward"}:
+                smallest = _ERF_FROM
+            elif called & (LEAVES - _ONE_PASS - _VECTOR_IN_NUMPY) or passes > 1:
                 smallest = _SEVERAL_FROM
             else:
                 smallest = _VECTOR_FROM if called & _VECTOR_IN_NUMPY else _ONE_FROM
@@ -151,7 +157,9 @@ def _pair_from(size):
 
 def _unary_from(size):
     def when(x, **_):
-        return x.size >= size and x.dtype in FLOATS
+        if x.size < size or x.dtype not in FLOATS:
+            return False
+        return size < _ONE_FROM or x.flags.carray or _in_runs(placed(x), size)
 
     when.smallest, when.checks_shapes = size, True
     return when
@@ -169,23 +177,28 @@ def _binary_from(size):
             return False
         if a.size < size and b.size < size and (a.shape == b.shape or a.size * b.size < size):
             return False
-        if size >= _ONE_FROM and a.shape == b.shape and not (a.flags.carray and b.flags.carray):
-            return False  # plain arithmetic on views: to copy them would take longer than NumPy's loop
-        found = layout(a.shape, b.shape)
-        return found is not None and found[1] >= _RUN and math.prod(found[0]) >= size
+        if size < _ONE_FROM and a.shape == b.shape:
+            return True
+        return _in_runs(placed(a, b), size)
 
     when.smallest, when.checks_shapes = min(size, _OUTER_FROM), True
     return when
 
 
+@functools.lru_cache(maxsize=4096)
+def contiguous(size, inputs):
+    """The numbers of the layout of so many contiguous inputs of one shape."""
+    return np.array((size, size, size, *(0, 1, *[0] * (READS - 2)) * inputs), np.int64)
+
+
+def _in_runs(found, size):
+    """Does this layout have runs that pay? To copy views would take longer than NumPy's loop over them."""
+    return found is not None and found.run >= _RUN and found.numbers[0] >= size
+
+
 def copy_when(x):
-    """Refused: few elements, views but those that repeat an array along runs."""
-    if x.size < _ONE_FROM or x.dtype not in FLOATS:
-        return False
-    if x.flags.carray:
-        return True
-    base = unrepeated(x)
-    return base.size * _RUN <= x.size and (layout(base.shape, x.shape) or (0, 0))[1] >= _RUN
+    """Refused: few elements, views whose elements do not lie side by side."""
+    return x.size >= _ONE_FROM and x.dtype in FLOATS and _in_runs(placed(x, ordered=False), _ONE_FROM)
 
 
 def where_when(condition, a, b):
@@ -193,12 +206,12 @@ def where_when(condition, a, b):
     arrays = [x for x in (a, b) if type(x) not in (float, int)]
     if condition.dtype != bool or not arrays or arrays[0].dtype not in FLOATS or arrays[0].dtype != arrays[-1].dtype:
         return False
-    found = layout(*(x.shape for x in (*arrays, condition)))
-    return found is not None and found[1] >= _RUN and math.prod(found[0]) >= _WHERE_FROM
+    return _in_runs(placed(*arrays, condition), _WHERE_FROM)
 
 
 where_when.smallest, where_when.checks_shapes = 256, True  # of the condition and a: b is seldom much larger
-POWERS = {2: "{a} * {a}", 3: "{a} * {a} * {a}", 4: "({a} * {a}) * ({a} * {a})", -1: "1 / {a}", 0.5: "sqrt({a})"}
+POWERS = {2: "{a} * {a}", 3: "{a} * {a} * {a}", 4: "({a} * {a}) * ({a} * {a})", -1: "1 / {a}"}
+POWERS[0.5] = "sqrt(where({a} + {a} == {a}, abs({a}), {a}))"  # unlike the root's, infinity at -infinity and 0 at -0
 
 
 def power_when(a, b):
@@ -208,11 +221,6 @@ def power_when(a, b):
 
 _is_pair = _pair_from(_PAIR_FROM)
 power_when.smallest, power_when.checks_shapes = _PAIR_FROM, True
-
-
-def unrepeated(x):
-    """A broadcast view without its repetitions: one element of each axis of stride 0."""
-    return x[tuple(slice(0, 1) if s == 0 else slice(None) for s in x.strides)]
 
 
 def as_operand(x, dtype):
@@ -231,39 +239,73 @@ def fits(arrays, truths=0):
     return True
 
 
-@functools.lru_cache(maxsize=1024)
-def layout(*shapes):
-    """How shapes broadcast: (shape, run, block, and for each of them: step, part, count, width), or None.
+class Layout(NamedTuple):
+    """How arrays broadcast, and where each is read; see `layout`."""
 
-    The output is runs of `run` elements, in which an input is contiguous (step 1) or constant (step 0); where run
-    number s begins in it: s // part % count * width. What is constant is read from a buffer of `block` elements.
+    shape: tuple  # of the output
+    order: tuple | None  # its axes as they stand in memory, None for C order
+    run: int
+    block: int  # elements of the buffer for a number that repeats along a run
+    numbers: np.ndarray  # elements, run, block; for each input: 0 (its address), step, levels, (part, count, width)...
+
+
+def placed(*arrays, ordered=True):
+    """The layout of these arrays, or None."""
+    return layout(*[(x.shape, x.strides, x.itemsize) for x in arrays], ordered=ordered)
+
+
+@functools.lru_cache(maxsize=2048)
+def layout(*inputs, ordered=True):
+    """Where to read inputs (shape, strides in bytes, bytes of an element) that broadcast; None where they do not, or
+    where their elements do not lie side by side along runs.
+
+    The output is `run` elements after another `run`, in which an input is contiguous (step 1) or constant (step 0);
+    run number s begins in it at the sum over its levels of s // part % count * width. The output has the order of
+    axes of a contiguous input, else of the first input that repeats nothing; C order if not `ordered`.
     """
-    ndim = max(map(len, shapes))
-    padded = [(1,) * (ndim - len(s)) + s for s in shapes]
-    shape = tuple(max(n) if 0 not in n else 0 for n in zip(*padded))
-    size = math.prod(shape)
-    if size == 0 or any(n not in (1, whole) for s in padded for n, whole in zip(s, shape)):
+    ndim = max(len(own) for own, *_ in inputs)
+    padded = [((1,) * (ndim - len(own)) + own, (0,) * (ndim - len(own)) + bytes_) for own, bytes_, _ in inputs]
+    shape = tuple(max(n) if 0 not in n else 0 for n in zip(*[own for own, _ in padded]))
+    if 0 in shape or any(n not in (1, whole) for own, _ in padded for n, whole in zip(own, shape)):
         return None
-    axes = [i for i, n in enumerate(shape) if n > 1] or [ndim - 1] * (ndim > 0)
-    lengths, own = [shape[i] for i in axes], [[s[i] > 1 or shape[i] == 1 for i in axes] for s in padded]
-    outer = len(axes)
-    while outer and all(o[outer - 1] == o[-1] for o in own):
+    if any(n > 1 and b % size for (own, bytes_), (*_, size) in zip(padded, inputs) for n, b in zip(own, bytes_)):
+        return None
+    steps = [
+        [b // size if n > 1 else 0 for n, b in zip(own, bytes_)] for (own, bytes_), (*_, size) in zip(padded, inputs)
+    ]
+    axes = [i for i, n in enumerate(shape) if n > 1]
+    falling = lambda step: sorted(axes, key=lambda i: -abs(step[i]))
+    whole = [step for step in steps if all(step[i] for i in axes)]
+    if ordered and whole and all(falling(step) != axes for step in whole):
+        axes = falling(whole[0])
+    if axes and any(step[axes[-1]] not in (0, 1) for step in steps):
+        return None
+    outer = max(0, len(axes) - 1)
+    while outer and all(step[axes[outer - 1]] == step[axes[outer]] * shape[axes[outer]] for step in steps):
         outer -= 1
-    run = math.prod(lengths[outer:])
+    run = math.prod(shape[i] for i in axes[outer:])
     reads = []
-    for o in own:
-        varies = [i for i in range(outer) if o[i]]
-        if varies and not all(o[varies[0] : varies[-1]]):
-            return None  # it varies, repeats, and varies again
-        part = math.prod(lengths[varies[-1] + 1 : outer]) if varies else 1
-        step = int(not o or o[-1])
-        reads += (step, part, math.prod(lengths[i] for i in varies), run if step else 1)
-    return shape, run, run if all(reads[::4]) else min(run, _BLOCK), *reads
+    for step in steps:
+        levels, part = [], 1
+        for i in reversed(axes[:outer]):
+            if levels and part == levels[-1][0] * levels[-1][1] and step[i] == levels[-1][1] * levels[-1][2]:
+                levels[-1][1] *= shape[i]
+            elif step[i]:
+                levels.append([part, shape[i], step[i]])
+            part *= shape[i]
+        if len(levels) > LEVELS:
+            return None
+        found = [n for level in levels for n in level]
+        reads += (0, int(not axes or step[axes[-1]]), len(levels), *found, *[0] * (3 * LEVELS - len(found)))
+    block = run if all(reads[1 :: READS]) else min(run, _BLOCK)
+    order = None if axes == sorted(axes) else (*(i for i, n in enumerate(shape) if n == 1), *axes)
+    numbers = np.array((math.prod(shape), run, block, *reads), np.int64)
+    return Layout(shape, order, run, block, numbers)
 
 
 def softmax_when(x, *, axis):
-    """Refused: fewer than 128 elements."""
-    return x.size >= 128 and x.dtype in FLOATS
+    """Refused: fewer than 128 elements, an axis that is not there."""
+    return x.size >= 128 and x.dtype in FLOATS and -x.ndim <= axis < x.ndim
 
 
 log_softmax_when = softmax_when
@@ -278,20 +320,23 @@ def logsumexp_when(x, *, axis=None, keepdims=False):
 
 
 def softmax_backward_when(g, y, *, axis):
-    """Refused: fewer than 128 elements, g of another shape or type."""
-    return y.size >= 128 and g.shape == y.shape and g.dtype == y.dtype and y.dtype in FLOATS
+    """As softmax_when; refused: g of another shape or type."""
+    return softmax_when(y, axis=axis) and g.shape == y.shape and g.dtype == y.dtype
 
 
 log_softmax_backward_when = softmax_backward_when
 softmax_when.smallest = logsumexp_when.smallest = softmax_backward_when.smallest = 128
+softmax_when.checks_shapes = softmax_backward_when.checks_shapes = True
 
 
 def cross_entropy_when(x, labels):
-    """Refused: fewer than 64 scores, labels that are no integers."""
-    return x.ndim == 2 and x.size >= 64 and x.dtype in FLOATS and labels.dtype.kind in "iu"
+    """Refused: fewer than 128 scores, labels that are no integers or do not fit."""
+    fits = x.ndim == 2 and labels.shape == x.shape[:1]
+    return fits and x.size >= 128 and x.dtype in FLOATS and labels.dtype.kind in "iu"
 
 
-cross_entropy_when.smallest = 64
+cross_entropy_when.smallest = 128
+cross_entropy_when.checks_shapes = True
 
 
 def cross_entropy_backward_when(dy, x, labels, top, log_total):
@@ -460,6 +505,7 @@ def layer_norm_when(x, weight=None, bias=None, *, ndim=1, eps=1e-5):
 
 
 layer_norm_when.smallest = 128
+layer_norm_when.checks_shapes = True
 
 
 def layer_norm_backward_when(dy, x, mean, rstd, weight=None, *, ndim=1):
@@ -483,14 +529,23 @@ def rms_norm_backward_when(dy, x, rstd, weight=None, *, ndim=1):
 
 def group_norm_when(x, weight=None, bias=None, *, groups=1, eps=1e-5):
     """Refused: fewer than 128 elements, weight and bias of another type."""
-    return x.size >= 128 and x.dtype in FLOATS and x.ndim >= 2 and _of(x.dtype, x.shape[1:2], weight, bias)
+    return (
+        x.size >= 128
+        and x.dtype in FLOATS
+        and x.ndim >= 2
+        and groups > 0 == x.shape[1] % groups
+        and _of(x.dtype, x.shape[1:2], weight, bias)
+    )
+
+
+group_norm_when.smallest = 128
+group_norm_when.checks_shapes = True
 
 
 def group_norm_backward_when(dy, x, mean, rstd, weight=None, *, groups=1):
     """Refused: fewer than 128 elements, several types, shapes that do not fit."""
     return (
         group_norm_when(x, weight, groups=groups)
-        and x.shape[1] % groups == 0
         and _of(x.dtype, x.shape, dy)
         and _of(x.dtype, (x.shape[0], groups, 1), mean, rstd)
     )
@@ -500,6 +555,9 @@ def batch_norm_when(x, weight=None, bias=None, *, eps=1e-5):
     """Refused: fewer than 128 elements, weight and bias of another type."""
     return x.ndim >= 2 and x.size >= 128 and x.dtype in FLOATS and _of(x.dtype, x.shape[1:2], weight, bias)
 
+
+batch_norm_when.smallest = 128
+batch_norm_when.checks_shapes = True
 
 def batch_norm_backward_when(dy, dmean, dvar, x, mean, rstd, weight=None):
     """Refused: fewer than 128 elements, several types, shapes that do not fit."""
