@@ -62,6 +62,7 @@ class Node:
 ABOVE = {
     "grad": "gradients", "Function": "custom", "no_grad": "mode", "enable_grad": "mode", "set_grad_enabled": "mode",
     "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly", "gradcheck": "testing", "gradgradcheck": "testing",
+    "Variable": "pytorch_names",
 }  # fmt: skip
 
 

@@ -65,14 +65,14 @@ def find(name: str) -> Any:
         return _method(name)
     if name in OWN:
         return OWN[name]
-    if name in MEMORY_FORMATS:
+    if name in MEMORY_FORMATS or name == "strided":
         return name
     raise AttributeError(name)
 
 
 def names() -> list[str]:
     """What `find` finds, but for the methods that end in _."""
-    return [*HOMES, *METHODS, *DTYPES, *OTHERS, *OWN, *MEMORY_FORMATS]
+    return [*HOMES, *METHODS, *DTYPES, *OTHERS, *OWN, *MEMORY_FORMATS, "strided"]
 
 
 def _method(name: str) -> Callable:
@@ -206,6 +206,11 @@ class ByteTensor(metaclass=Typed):
 
 class BoolTensor(metaclass=Typed):
     dtype = np.dtype("bool")
+
+
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
+    """The tensor as a leaf that shares its memory: ``autograd.Variable``, which older programs wrap around data."""
+    return data.detach().requires_grad_(requires_grad)
 
 
 OWN: dict[str, Any] = {

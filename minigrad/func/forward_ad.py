@@ -35,7 +35,8 @@ class UnpackedDualTensor(NamedTuple):
 @contextmanager
 def dual_level() -> Iterator[JvpLevel]:
     """Within the block `make_dual` makes dual tensors, and everything computed with them carries its tangent."""
-    with JvpLevel().entered() as level:
+    level = JvpLevel()
+    with level.entered():
         yield level
 
 
