@@ -517,7 +517,11 @@ erfc = _by_type("erfc", _erfc4, _erfc8)
 
 
 def _ndtr4(x):
-    return F4(0.5) * erfc(x * F4(-0.70710678))
+    size = abs(x)
+    size = F4(16.0) if size > F4(16.0) else size
+    square = size * size
+    e = _exp(F4(-0.5) * square) * (F4(1.0) - F4(0.5) * _fused(size, size, -square))
+    return normal_cdf(x, e)
 
 
 def _ndtr8(x):

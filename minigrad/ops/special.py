@@ -57,7 +57,9 @@ def erfc_large(z):
 def erfc_positive(xp, z):
     """erfc(z) for z >= 0.47; beyond 27 it underflows to 0 in float64."""
     z = xp.minimum(z, 27.5)  # keeps infinity away from inf * 0
-    return xp.exp(-z * z) * xp.where(z <= 4, erfc_middle(xp.minimum(z, 4)), erfc_large(xp.maximum(z, 4)))
+    head = xp.trunc(z * 16) / 16  # its square is exact: of z * z, rounded, exp would magnify the error z * z times
+    scale = xp.exp(-head * head) * xp.exp((head - z) * (head + z))
+    return scale * xp.where(z <= 4, erfc_middle(xp.minimum(z, 4)), erfc_large(xp.maximum(z, 4)))
 
 
 def erf_forward(xp, x):
