@@ -31,6 +31,7 @@ from .backend import backend_names as backend_names
 from .backend import get_backend as get_backend
 from .backend import register as register_backend  # noqa: F401
 from .convert import Device as device  # noqa: F401
+from .convert import Float64 as _Float64
 from .creation import arange as arange
 from .creation import as_tensor as as_tensor
 from .creation import asarray as asarray
@@ -149,6 +150,7 @@ from .functions import flatten as flatten
 from .functions import fliplr as fliplr
 from .functions import flipud as flipud
 from .functions import float_power as float_power
+from .functions import frexp as frexp
 from .functions import gather as gather
 from .functions import ger as ger
 from .functions import gradient as gradient
@@ -363,13 +365,13 @@ if _TYPE_CHECKING:
 bool = _np.dtype("bool")
 int8, int16, int32, int64 = (_np.dtype(f"int{b}") for b in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (_np.dtype(f"uint{b}") for b in (8, 16, 32, 64))
-float16, float32, float64 = (_np.dtype(f"float{b}") for b in (16, 32, 64))
+float16, float32, float64 = _np.dtype("float16"), _np.dtype("float32"), _Float64()
 complex64, complex128 = _np.dtype("complex64"), _np.dtype("complex128")
 inf, nan, pi, e, newaxis = float("inf"), float("nan"), _np.pi, _np.e, None
 
 _PARTS = (
     "amp", "cuda", "data", "distributions", "fft", "func", "io", "linalg", "nn", "onnx", "optim", "quantization",
-    "special", "testing", "train", "utils", "viz",
+    "signal", "special", "testing", "train", "utils", "viz",
 )  # fmt: skip
 
 

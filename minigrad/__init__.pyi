@@ -128,6 +128,7 @@ from .functions import flatten as flatten
 from .functions import fliplr as fliplr
 from .functions import flipud as flipud
 from .functions import float_power as float_power
+from .functions import frexp as frexp
 from .functions import gather as gather
 from .functions import ger as ger
 from .functions import gradient as gradient
@@ -397,6 +398,11 @@ from .pytorch_names import typename as typename
 from .pytorch_names import compile as compile
 from .pytorch_names import set_float32_matmul_precision as set_float32_matmul_precision
 from .pytorch_names import get_float32_matmul_precision as get_float32_matmul_precision
+from .pytorch_names import get_default_device as get_default_device
+from .pytorch_names import range as range
+from .pytorch_names import is_inference_mode_enabled as is_inference_mode_enabled
+from .pytorch_names import empty_strided as empty_strided
+from .pytorch_names import empty_permuted as empty_permuted
 from .pytorch_names import scalar_tensor as scalar_tensor
 from .pytorch_names import FloatTensor as FloatTensor
 from .pytorch_names import DoubleTensor as DoubleTensor
@@ -442,7 +448,6 @@ uint32: Any
 uint64: Any
 float16: Any
 float32: Any
-float64: Any
 complex64: Any
 complex128: Any
 
@@ -646,9 +651,6 @@ def fold_windows(v: Data, shape: Any, size: Any, stride: Any, dilation: Any) -> 
 
 def frac(x: Data, *, out: Tensor | None = None) -> Tensor:
     """y = x - trunc(x): the fraction, with the sign of x."""
-
-def frexp(x: Data) -> tuple[Tensor, Tensor]:
-    """(m, e) with x = m 2**e, 1/2 <= |m| < 1 and e int32; (0, 0) for 0."""
 
 def gcd(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = the greatest common divisor of a and b."""

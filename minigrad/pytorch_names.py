@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .creation import empty, tensor
-from .errors import ArgumentError
+from .convert import Device
+from .creation import arange, empty, tensor
+from .errors import ArgumentError, ShapeError
 from .mode import MODE, set_backend
-from .tensor import Tensor
+from .tensor import Tensor, wrap
 
 PLACES = {
     "nn.functional": "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear "
@@ -128,6 +129,43 @@ def are_deterministic_algorithms_enabled() -> bool:
     return True
 
 
+def get_default_device() -> Device:
+    """Where new tensors are made."""
+    return empty(0).device
+
+
+def range(start: Any, end: Any, step: Any = 1, **keywords: Any) -> Tensor:
+    """start, start + step, ... with `end`, in the default float dtype unless given: PyTorch's former `arange`."""
+    count = int(np.floor((end - start) / step)) + 1
+    keywords.setdefault("dtype", MODE.get().default_dtype)
+    return arange(start, start + count * step - step / 2, step, **keywords)
+
+
+def is_inference_mode_enabled() -> bool:
+    """Is nothing recorded? `inference_mode` is `no_grad`."""
+    return not MODE.get().recording
+
+
+def empty_strided(size: Any, stride: Any, **keywords: Any) -> Tensor:
+    """Memory with whatever it holds, of this shape and these strides (in elements), one over the other where they
+    say so."""
+    if len(size) != len(stride):
+        raise ShapeError(f"empty_strided: as many strides as lengths: got size {size}, stride {stride}.")
+    reach = 1 + sum((n - 1) * s for n, s in zip(size, stride)) if all(size) else 0
+    asked = keywords.pop("requires_grad", False)
+    memory = empty(reach, **keywords)
+    steps = tuple(s * memory.dtype.itemsize for s in stride)
+    return wrap(memory.backend.xp.lib.stride_tricks.as_strided(memory.array, tuple(size), steps)).requires_grad_(asked)
+
+
+def empty_permuted(size: Any, physical_layout: Any, **keywords: Any) -> Tensor:
+    """Memory with whatever it holds, of this shape, whose axes lie in memory in the order physical_layout."""
+    if sorted(physical_layout) != list(np.arange(len(size))):
+        raise ArgumentError(f"empty_permuted: physical_layout must name each axis once: got {physical_layout}.")
+    made = empty(tuple(size[i] for i in physical_layout), **keywords)
+    return made.permute(tuple(int(i) for i in np.argsort(physical_layout))) if made.ndim else made
+
+
 def typename(x: Any) -> str:
     """The full name of an object's type."""
     return f"{type(x).__module__}.{type(x).__qualname__}"
@@ -218,7 +256,8 @@ OWN: dict[str, Any] = {
     for f in (
         is_tensor, set_printoptions, set_default_device, use_deterministic_algorithms,
         are_deterministic_algorithms_enabled, typename, compile, set_float32_matmul_precision,
-        get_float32_matmul_precision, scalar_tensor, FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor,
+        get_float32_matmul_precision, get_default_device, range, is_inference_mode_enabled, empty_strided,
+        empty_permuted, scalar_tensor, FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor,
         ShortTensor, CharTensor, ByteTensor, BoolTensor,
     )
 }  # fmt: skip

@@ -37,6 +37,7 @@ LEVELS = [
         "pytorch_names",
         "numpy_names",
         "tapers",
+        "signal",
     ],
     ["nn", "jit", "matrices", "distributions"],
     ["func"],

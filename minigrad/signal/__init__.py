@@ -1,0 +1,3 @@
+"""Signals: windows, by PyTorch's names."""
+
+from . import windows as windows
