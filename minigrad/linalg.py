@@ -28,7 +28,7 @@ from .functions.products import cross as _cross
 from .functions.products import multi_dot as multi_dot
 from .functions.products import tensordot as tensordot
 from .functions.products import vecdot as vecdot
-from .functions.spelling import named, spelled
+from .functions.spelling import named, spelled, takes_out
 from .mode import MODE
 from .primitive import axes_of, kind_of
 from .signature import narrowed
@@ -204,6 +204,7 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
     return narrowed(F.sum(d if dtype is None else d.astype(dtype), axis=-1), dtype)
 
 
+@takes_out
 def matrix_power(x: Any, n: int, /) -> Tensor:
     """x multiplied n times, by squaring; of the inverse if n is negative. x: (..., N, N)."""
     x = _matrix("matrix_power", x, square=True)
@@ -238,6 +239,7 @@ def vander(x: Any, /, N: int | None = None) -> Tensor:
     return F.concat(*columns, axis=-1) if N > 0 else ones[..., :0]
 
 
+@takes_out
 def householder_product(x: Any, tau: Any, /) -> Tensor:
     """The first N columns of H_1 ... H_K, H_i = 1 - tau[i] v v^H, v = x[:, i] with 1 at i and 0 above.
     x: (..., M, N), M >= N; tau: (..., K), K <= N."""
@@ -265,6 +267,7 @@ def _right_side(f: Any, a: Tensor, b: Any) -> Tensor:
     return F.squeeze(f(a, F.expand_dims(b, -1)), -1) if vector else f(a, b)
 
 
+@takes_out
 def solve(x1: Any, x2: Any, /, *, left: bool = True) -> Tensor:
     """y with x1 y = x2. x1: (..., N, N); x2: (N,) or (..., N, K); y: like x2. left=False: y x1 = x2."""
     x1 = _matrix("solve", x1, square=True)
@@ -273,6 +276,7 @@ def solve(x1: Any, x2: Any, /, *, left: bool = True) -> Tensor:
     return _right_side(F.solve, x1, x2)
 
 
+@takes_out
 def solve_triangular(x1: Any, x2: Any, /, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """y with x1 y = x2 (left=False: y x1 = x2), reading one triangle of x1; unitriangular: its diagonal counts as 1."""
     x1 = _matrix("solve_triangular", x1, square=True)
@@ -291,6 +295,7 @@ def cholesky_solve(x2: Any, factor: Any, /, *, upper: bool = False) -> Tensor:
     return F.solve_triangular(_adjoint(low), middle, upper=True)
 
 
+@takes_out
 def inv(x: Any, /) -> Tensor:
     """The inverse. x: (..., N, N).
 
@@ -301,6 +306,7 @@ def inv(x: Any, /) -> Tensor:
     return F.inv(_matrix("inv", x, square=True))
 
 
+@takes_out
 def pinv(x: Any, /, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None, atol: Any = None) -> Tensor:
     """The pseudo-inverse: singular values up to max(atol, rtol max(S)) count as 0; numbers, or one a matrix. Default:
     rtol = max(M, N) eps. rcond: rtol's other name. hermitian: one triangle of x is read. x: (..., M, N); y: (..., N,
@@ -313,6 +319,7 @@ def _tolerance(t: Any) -> Any:
     return t.detach() if isinstance(t, Tensor) else t if t is None or isinstance(t, (int, float)) else wrap(as_array(t))
 
 
+@takes_out
 def lstsq(a: Any, b: Any, /, rcond: float | None = None, *, driver: str | None = None) -> LstsqResult:
     """solution: the smallest y that makes |a y - b| smallest, pinv(a) b. residuals: |a y - b|**2 of each column, empty
     unless M > N and the rank is N. a: (..., M, N); b: (..., M, K) or (..., M). driver: PyTorch's; all count alike, but
@@ -350,6 +357,7 @@ def tensorsolve(a: Any, b: Any, /, axes: Any = None) -> Tensor:
     return F.reshape(solve(F.reshape(a, (n, n)), F.reshape(b, (n,))), shape)
 
 
+@takes_out
 def tensorinv(a: Any, /, ind: int = 2) -> Tensor:
     """The inverse of tensordot(a, ., a.ndim - ind): the first `ind` axes of a as rows, the others as columns."""
     a = _float(a)
@@ -364,6 +372,7 @@ def tensorinv(a: Any, /, ind: int = 2) -> Tensor:
 # ---- factorisations --------------------------------------------------------------------------------------------------
 
 
+@takes_out
 def cholesky(x: Any, /, *, upper: bool = False) -> Tensor:
     """Lower triangular y with y y^H = x (upper: y^H y = x, y upper), for Hermitian positive definite x (..., N, N), of
     which that triangle is read."""
@@ -371,6 +380,7 @@ def cholesky(x: Any, /, *, upper: bool = False) -> Tensor:
     return _adjoint(y) if upper else y
 
 
+@takes_out
 def qr(x: Any, /, mode: str = "reduced") -> QRResult:
     """x = Q R, the columns of Q orthonormal, R upper triangular. x: (..., M, N), K = min(M, N). "reduced": Q (..., M,
     K), R (..., K, N); "complete": (..., M, M), (..., M, N); "r": Q is empty."""
@@ -392,38 +402,45 @@ def _triangle(op: str, UPLO: str) -> bool:
     return UPLO in "Uu"
 
 
+@takes_out
 def eigh(x: Any, /, UPLO: str = "L") -> EighResult:
     """x = V diag(w) V^H for Hermitian x (..., N, N), of which one triangle is read; w ascending, real."""
     return EighResult(*F.eigh(_mirrored(_matrix("eigh", x, square=True), _triangle("eigh", UPLO))))
 
 
+@takes_out
 def eigvalsh(x: Any, /, UPLO: str = "L") -> Tensor:
     """The eigenvalues of a Hermitian x (..., N, N), ascending, real: (..., N)."""
     return F.eigvalsh(_mirrored(_matrix("eigvalsh", x, square=True), _triangle("eigvalsh", UPLO)))
 
 
+@takes_out
 def eig(x: Any, /) -> EigResult:
     """x V = V diag(w), both complex, the columns of V of length 1. x: (..., N, N). The gradient is that of functions
     that do not change with the phases of the columns."""
     return EigResult(*F.eig(_matrix("eig", x, square=True)))
 
 
+@takes_out
 def eigvals(x: Any, /) -> Tensor:
     """The eigenvalues of x (..., N, N), complex, in no order: (..., N)."""
     return F.eigvals(_matrix("eigvals", x, square=True))
 
 
+@takes_out
 def svd(x: Any, /, full_matrices: bool = True) -> SVDResult:
     """x = U diag(S) Vh, S descending. x: (..., M, N), K = min(M, N). U: (..., M, M) or, without full_matrices,
     (..., M, K); S: (..., K); Vh: (..., N, N) or (..., K, N)."""
     return SVDResult(*F.svd(_matrix("svd", x), full_matrices=full_matrices))
 
 
+@takes_out
 def svdvals(x: Any, /) -> Tensor:
     """The singular values, descending: (..., M, N) to (..., min(M, N))."""
     return F.svdvals(_matrix("svdvals", x))
 
 
+@takes_out
 def lu(x: Any, /, *, pivot: bool = True) -> PLUResult:
     """x = P L U with a permutation matrix P, L with ones on its diagonal. x: (..., M, N), K = min(M, N). P: (..., M,
     M), L: (..., M, K), U: (..., K, N)."""
@@ -435,12 +452,14 @@ def lu(x: Any, /, *, pivot: bool = True) -> PLUResult:
     return PLUResult(P.astype(x.dtype), L, F.triu(packed[..., :k, :]))
 
 
+@takes_out
 def lu_factor(x: Any, /, *, pivot: bool = True) -> LUResult:
     """L and U of lu() in one matrix, and pivots (..., K), int32: row i was exchanged with row pivots[i] - 1."""
     packed, pivots, _ = F.lu_factor(_matrix("lu_factor", x), pivot=pivot)
     return LUResult(packed, (pivots + 1).astype("int32"))
 
 
+@takes_out
 def lu_solve(LU: Any, pivots: Any, B: Any, /, *, left: bool = True, adjoint: bool = False) -> Tensor:
     """y with x y = B, or x^H y = B if adjoint, given lu_factor(x). left=False: y x = B. B: (..., N, K)."""
     LU, pivots, B = _matrix("lu_solve", LU, square=True), _array(pivots), _matrix("lu_solve", B)
@@ -518,6 +537,7 @@ def _pivot(a: np.ndarray) -> int:
     return 0
 
 
+@takes_out
 def cholesky_ex(x: Any, /, *, upper: bool = False, check_errors: bool = False) -> CholeskyExResult:
     """`cholesky`, and info: 0, or the order of the first leading minor that is not positive definite; that matrix has
     NaN for a result."""
@@ -526,17 +546,20 @@ def cholesky_ex(x: Any, /, *, upper: bool = False, check_errors: bool = False) -
     return CholeskyExResult(*_reported(lambda a: cholesky(a, upper=upper), x, minor, check_errors))
 
 
+@takes_out
 def inv_ex(x: Any, /, *, check_errors: bool = False) -> InvExResult:
     """`inv`, and info: 0, or the place of the first pivot that is 0; that matrix has NaN for a result."""
     return InvExResult(*_reported(inv, _matrix("inv_ex", x, square=True), _pivot, check_errors))
 
 
+@takes_out
 def solve_ex(x1: Any, x2: Any, /, *, left: bool = True, check_errors: bool = False) -> SolveExResult:
     """`solve`, and info as `inv_ex`."""
     x1 = _matrix("solve_ex", x1, square=True)
     return SolveExResult(*_reported(lambda a: solve(a, x2, left=left), x1, _pivot, check_errors))
 
 
+@takes_out
 def lu_factor_ex(x: Any, /, *, pivot: bool = True, check_errors: bool = False) -> LUExResult:
     """`lu_factor`, and info: 0, or the place of the first 0 on U's diagonal."""
     packed, pivots = lu_factor(x, pivot=pivot)
@@ -548,6 +571,7 @@ def lu_factor_ex(x: Any, /, *, pivot: bool = True, check_errors: bool = False) -
     return LUExResult(packed, pivots, info)
 
 
+@takes_out
 def ldl_factor(x: Any, /, *, hermitian: bool = False) -> LDLResult:
     """x = P L D L^T P^T (hermitian: L^H) of a symmetric x (..., N, N), positive or not, of which the lower triangle is
     read: L and D in one matrix, D in blocks of 1 and 2, and pivots (..., N), int32, as LAPACK's sytrf. It has no
@@ -558,12 +582,14 @@ def ldl_factor(x: Any, /, *, hermitian: bool = False) -> LDLResult:
     return LDLResult(*(wrap(x.backend.asarray(part)) for part in ldl.factored(x.numpy(), hermitian)))
 
 
+@takes_out
 def ldl_factor_ex(x: Any, /, *, hermitian: bool = False, check_errors: bool = False) -> LDLExResult:
     """`ldl_factor`, and info: zeros, int32."""
     LD, pivots = ldl_factor(x, hermitian=hermitian)
     return LDLExResult(LD, pivots, F.zeros(shape=LD.shape[:-2], dtype="int32", like=LD))
 
 
+@takes_out
 def ldl_solve(LD: Any, pivots: Any, B: Any, /, *, hermitian: bool = False) -> Tensor:
     """y with x y = B, given ldl_factor(x). B: (..., N, K), with its gradient."""
     LD, pivots = _matrix("ldl_solve", LD, square=True), _array(pivots)
@@ -576,11 +602,13 @@ def ldl_solve(LD: Any, pivots: Any, B: Any, /, *, hermitian: bool = False) -> Te
 # ---- numbers ---------------------------------------------------------------------------------------------------------
 
 
+@takes_out
 def det(x: Any, /) -> Tensor:
     """The determinant: (..., N, N) to (...)."""
     return F.det(_matrix("det", x, square=True))
 
 
+@takes_out
 def slogdet(x: Any, /) -> SlogdetResult:
     """det x = sign e**logabsdet, where det would over- or underflow; sign 0 and logabsdet -inf if x is singular."""
     return SlogdetResult(*F.slogdet(_matrix("slogdet", x, square=True)))
@@ -591,6 +619,7 @@ def matrix_exp(x: Any, /) -> Tensor:
     return F.matrix_exp(_matrix("matrix_exp", x, square=True))
 
 
+@takes_out
 def matrix_rank(x: Any, /, *, rtol: Any = None, atol: Any = None, hermitian: bool = False) -> Tensor:
     """How many singular values are above max(atol, rtol max(S)), int64; as for pinv. (..., M, N) to (...)."""
     x = _matrix("matrix_rank", x).detach()
@@ -682,6 +711,7 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False, *
     return vector_norm(x, axis=places, keepdims=keepdims, ord=2 if ord is None else ord, dtype=dtype)
 
 
+@takes_out
 def cond(x: Any, /, p: Any = None) -> Tensor:
     """The condition number |x| |x^-1| in the matrix norm p; None and 2: the largest over the smallest singular value,
     -2: its inverse. inf for a singular matrix."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from . import linalg
 from .errors import ArgumentError, GradError
-from .functions.spelling import tensor_of
+from .functions.spelling import takes_out, tensor_of
 from .linalg import PLUResult, QRResult, _adjoint, _eye, _order, slogdet, vector_norm
 from .tensor import F, Tensor
 
@@ -41,28 +41,33 @@ det, inverse, matrix_exp, matrix_power = linalg.det, linalg.inv, linalg.matrix_e
 orgqr = linalg.householder_product
 
 
+@takes_out
 def cholesky(x: Any, upper: bool = False) -> Tensor:
     """L with L L^H = x, or (upper) U with U^H U = x."""
     return linalg.cholesky(x, upper=upper)
 
 
+@takes_out
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Tensor:
     """y with L L^H y = B."""
     return linalg.cholesky_solve(B, L, upper=upper)
 
 
+@takes_out
 def cholesky_inverse(L: Any, upper: bool = False) -> Tensor:
     """The inverse of L L^H, or (upper) of U^H U."""
     L = tensor_of(L)
     return linalg.cholesky_solve(_eye(L.shape[-1], L.shape[-1], L) + F.zeros_like(L), L, upper=upper)
 
 
+@takes_out
 def logdet(x: Any) -> Tensor:
     """ln det x, NaN where the determinant is negative."""
     sign, size = slogdet(x)
     return size + F.log(sign)
 
 
+@takes_out
 def lu(x: Any, pivot: bool = True, get_infos: bool = False) -> Any:
     """L and U in one matrix, and pivots, as linalg.lu_factor; get_infos: and zeros, int32."""
     found = linalg.lu_factor(x, pivot=pivot)
@@ -71,11 +76,13 @@ def lu(x: Any, pivot: bool = True, get_infos: bool = False) -> Any:
     return (*found, F.zeros(shape=found.LU.shape[:-2], dtype="int32", like=found.LU))
 
 
+@takes_out
 def lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Tensor:
     """y with x y = b, given lu(x)."""
     return linalg.lu_solve(LU_data, LU_pivots, b)
 
 
+@takes_out
 def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> PLUResult:
     """P, L, U of what `lu` packed; without one of them, empty tensors stand for it."""
     x = tensor_of(LU_data)
@@ -101,11 +108,13 @@ def _rest(pivots: Any, k: int, m: int, like: Tensor) -> Tensor:
     return F.broadcast_to(rows, (*tensor_of(pivots).shape[:-1], m - k))
 
 
+@takes_out
 def qr(x: Any, some: bool = True) -> QRResult:
     """x = Q R, reduced or (not some) complete."""
     return linalg.qr(x, mode="reduced" if some else "complete")
 
 
+@takes_out
 def geqrf(x: Any) -> Reflections:
     """R on and above the diagonal, below it the Householder vectors of Q, and their factors tau: what orgqr and ormqr
     take. It has no gradient (nor has PyTorch's): use qr, or detach x."""
@@ -116,6 +125,7 @@ def geqrf(x: Any) -> Reflections:
     return Reflections(tensor_of(a).mT, tensor_of(tau))
 
 
+@takes_out
 def ormqr(x: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False) -> Tensor:
     """Q other, or (not left) other Q, with the whole Q of geqrf's x and tau, or (transpose) its adjoint."""
     x, tau, other = tensor_of(x), tensor_of(tau), tensor_of(other)
@@ -128,6 +138,7 @@ def ormqr(x: Any, tau: Any, other: Any, left: bool = True, transpose: bool = Fal
     return F.matmul(Q, other) if left else F.matmul(other, Q)
 
 
+@takes_out
 def svd(x: Any, some: bool = True, compute_uv: bool = True) -> Factors:
     """x = U diag(S) V^H, reduced or (not some) complete; without compute_uv U and V are zeros."""
     if not compute_uv:
@@ -156,6 +167,7 @@ def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 
     return svd_lowrank(A - F.mean(A, axis=-2, keepdims=True) if center else A, q)
 
 
+@takes_out
 def triangular_solve(
     b: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Solved:
@@ -166,6 +178,7 @@ def triangular_solve(
     return Solved(y, F.copy(A))
 
 
+@takes_out
 def pinverse(x: Any, rcond: float = 1e-15) -> Tensor:
     """The pseudo-inverse: singular values up to rcond times the largest count as 0."""
     return linalg.pinv(x, rtol=rcond)

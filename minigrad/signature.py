@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DTypeError
+from .errors import ArgumentError, DTypeError
 from .primitive import Primitive
 
 
@@ -41,13 +41,16 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
     casts = p.casts
     scaled = p.name in ("add", "subtract")  # PyTorch's x + alpha y
     extra = ["*, dtype=None"] * casts + ["**spelled"] if axis else []
+    out = out or not (
+        axis or p.variadic or (p.optional and required)
+    )  # with an axis it is among what _respelled answers
     extra = ["*, out=None" + ", alpha=None" * scaled] if out else extra
     marker = ["*"] * bool(p.optional and required)  # a keyword without default cannot follow an input with one
     places = p.name in ("max", "min")  # an axis by position is PyTorch's
     marker += ["*place"] * places
     lines = [f"def {p.name}({', '.join([*inputs, *marker, *keywords, *extra])}):"]
     if p.name in ("triu", "tril"):  # PyTorch's word
-        lines[0] = lines[0].replace("):", ", *, diagonal=None):")
+        lines[0] = lines[0].replace("):", ", diagonal=None):")
         lines.append("    if diagonal is not None: k = diagonal")
     if places:
         lines.append(f"    if place: return _placed(_p, {p.name}, {p.inputs[0]}, place, keepdims, spelled)")
@@ -82,6 +85,8 @@ def _respelled(p: Primitive, f: Callable, inputs: tuple, given: dict, spelled: d
     """f with PyTorch's dim and keepdim said as axis and keepdims, NumPy's ddof and PyTorch's unbiased as correction;
     or PyTorch's own answer, where it has one (functions/pairs.py)."""
     ours = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "ddof": "correction", "unbiased": "correction"}
+    if (out := spelled.pop("out", None)) is not None:
+        return into(out, f(*inputs, **given, **spelled), p.name)
     for name, value in spelled.items():
         if ours.get(name) not in p.defaults:
             raise TypeError(
@@ -97,6 +102,8 @@ def _respelled(p: Primitive, f: Callable, inputs: tuple, given: dict, spelled: d
 
 def _placed(p: Primitive, f: Callable, x: Any, place: tuple, keepdims: Any, spelled: dict) -> Any:
     """``max(x, 1)``, ``max(x, 1, True)`` and ``max(x, y)``, as PyTorch means them."""
+    if (out := spelled.pop("out", None)) is not None:
+        return into(out, _placed(p, f, x, place, keepdims, spelled), p.name)
     if len(place) > 2 or spelled.keys() - {"keepdim"} or p.pytorch is None:
         raise TypeError(f"{p.name}() takes an axis and keepdims behind x: got {place} and {spelled}.")
     keepdims = place[1] if len(place) == 2 else spelled.get("keepdim", keepdims)
@@ -121,7 +128,19 @@ def narrowed(y: Any, dtype: Any) -> Any:
 
 
 def _into(out: Any, y: Any, p: Primitive) -> Any:
-    """The result y, written into the tensor `out`."""
+    return into(out, y, p.name)
+
+
+def into(out: Any, y: Any, op: str) -> Any:
+    """The result y, written into the tensor `out`, which has its shape or is empty and then takes it; several results
+    into a tuple of tensors. Its dtype stays, and must be of y's kind or above. Gradients go on from `out`."""
+    if isinstance(y, tuple):
+        if not isinstance(out, (tuple, list)) or len(out) != len(y):
+            raise ArgumentError(f"{op}: out must be a tuple of {len(y)} tensors, one for each result: got {out!r:.60}.")
+        made = (into(o, v, op) for o, v in zip(out, y))
+        return type(y)(*made) if hasattr(y, "_fields") else tuple(made)
     if not hasattr(out, "overwrite"):
-        raise DTypeError(f"{p.name}: out must be a Tensor: got {type(out).__name__}.")
-    return out.overwrite(y, p.name)
+        raise DTypeError(f"{op}: out must be a Tensor: got {type(out).__name__}.")
+    if out.array.size == 0 and out.shape != y.shape and out.node is None:
+        out.array, out.source = out.backend.xp.empty(y.shape, out.dtype), None
+    return out.overwrite(y, op)

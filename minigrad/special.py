@@ -20,7 +20,7 @@ from typing import Any
 from .errors import ArgumentError
 from .functions.elementwise import multigammaln as multigammaln
 from .functions.elementwise import polygamma as polygamma
-from .functions.spelling import tensor_of
+from .functions.spelling import takes_out, tensor_of
 from .primitive import ALIASES, PRIMITIVES
 from .tensor import F, Tensor
 
@@ -49,6 +49,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+@takes_out
 def spherical_bessel_j0(x: Any) -> Tensor:
     """y = sin(x) / x, 1 at 0."""
     return F.sinc(tensor_of(x) * 0.3183098861837907)  # 1 / pi
@@ -77,7 +78,7 @@ def _polynomial(name: str, doc: str, first: Callable, step: Callable, shift: boo
         return y
 
     f.__name__, f.__doc__ = name, f"{doc} n: a whole number, or a tensor of them that broadcasts; 0 below 0."
-    return f
+    return takes_out(f)
 
 
 for _name, _doc, _first, _step in (

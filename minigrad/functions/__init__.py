@@ -121,6 +121,7 @@ from .elementwise import divmod as divmod
 from .elementwise import fabs as fabs
 from .elementwise import fill as fill
 from .elementwise import float_power as float_power
+from .elementwise import frexp as frexp
 from .elementwise import modf as modf
 from .elementwise import multigammaln as multigammaln
 from .elementwise import mvlgamma as mvlgamma

@@ -14,7 +14,7 @@ from ..errors import ArgumentError, AxisError, ShapeError
 from ..primitive import PRIMITIVES, axes_of
 from ..primitive import broadcast_shapes as _broadcast_shapes
 from ..tensor import F, Tensor, apply, wrap
-from .spelling import host, like, named, spelled, tensor_of
+from .spelling import host, like, named, spelled, takes_out, tensor_of
 
 
 def ints_of(given: Any) -> tuple[int, ...]:
@@ -215,6 +215,7 @@ def _joined(arrays: Any, more: tuple, op: str) -> list[Tensor]:
     return [tensor_of(x) for x in given]
 
 
+@takes_out
 def concat(arrays: Any, /, *more: Any, axis: int | None = 0, **spelled: Any) -> Tensor:
     """The arrays one after the other along an existing `axis`; the other lengths must agree. None: flattened first.
 
@@ -235,6 +236,7 @@ def concat(arrays: Any, /, *more: Any, axis: int | None = 0, **spelled: Any) -> 
 concatenate = concat
 
 
+@takes_out
 def cat(tensors: Any, dim: int = 0, **spelled: Any) -> Tensor:
     """PyTorch's concat; an empty vector (0,) among arrays of more axes counts as nothing."""
     axis, xs = _axis("cat", dim, spelled), [tensor_of(x) for x in tensors]
@@ -242,6 +244,7 @@ def cat(tensors: Any, dim: int = 0, **spelled: Any) -> Tensor:
     return concat(full if full and len(full[0].shape) > 1 else xs, axis=axis)
 
 
+@takes_out
 def stack(arrays: Any, /, *more: Any, axis: int = 0, **spelled: Any) -> Tensor:
     """The arrays side by side along a new `axis`; all shapes must agree. ``stack([a, b])`` or ``stack(a, b)``."""
     axis = _axis("stack", axis, spelled)
@@ -258,12 +261,14 @@ def _axis(op: str, axis: Any, spelled: dict) -> Any:
     return axis
 
 
+@takes_out
 def hstack(arrays: Any) -> Tensor:
     """The arrays one after the other along axis 1, or 0 for vectors."""
     xs = [atleast_1d(x) for x in _joined(arrays, (), "hstack")]
     return concat(xs, axis=0 if xs and xs[0].ndim == 1 else 1)
 
 
+@takes_out
 def vstack(arrays: Any) -> Tensor:
     """The arrays one below the other: vectors are rows."""
     return concat([atleast_2d(x) for x in _joined(arrays, (), "vstack")], axis=0)
@@ -272,11 +277,13 @@ def vstack(arrays: Any) -> Tensor:
 row_stack = vstack
 
 
+@takes_out
 def dstack(arrays: Any) -> Tensor:
     """The arrays one behind the other, along axis 2."""
     return concat([atleast_3d(x) for x in _joined(arrays, (), "dstack")], axis=2)
 
 
+@takes_out
 def column_stack(arrays: Any) -> Tensor:
     """Vectors as columns, matrices as they are, side by side."""
     xs = _joined(arrays, (), "column_stack")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import ArgumentError, DTypeError
 from ..tensor import F, Tensor, wrap
-from .spelling import one_of, tensor_of
+from .spelling import one_of, takes_out, tensor_of
 
 
 def div(x: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -27,6 +27,7 @@ def div(x: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return F.floor_divide(F.subtract(x, F.fmod(x, other)), other)  # exact: floats would lose digits of large integers
 
 
+@takes_out
 def float_power(x: Any, exponent: Any) -> Tensor:
     """x**exponent in float64, or complex128 if either is complex: integers may have negative powers.
 
@@ -36,6 +37,18 @@ def float_power(x: Any, exponent: Any) -> Tensor:
     x, exponent = tensor_of(x), tensor_of(exponent)
     wide = "complex128" if "c" in x.dtype.kind + exponent.dtype.kind else "float64"
     return F.power(x.astype(wide), exponent.astype(wide))
+
+
+class Parts(NamedTuple):
+    """x = mantissa 2**exponent."""
+
+    mantissa: Tensor
+    exponent: Tensor
+
+
+def frexp(x: Any) -> Parts:
+    """mantissa, from 1/2 to below 1 in size, and exponent, with x = mantissa 2**exponent."""
+    return Parts(*F.frexp(tensor_of(x)))
 
 
 def modf(x: Any) -> tuple[Tensor, Tensor]:
@@ -74,6 +87,7 @@ def mvlgamma(x: Any, p: int) -> Tensor:
 multigammaln = mvlgamma
 
 
+@takes_out
 def complex(real: Any, imag: Any) -> Tensor:
     """real + i imag: complex64 of float32 parts, complex128 of float64.
 
@@ -86,6 +100,7 @@ def complex(real: Any, imag: Any) -> Tensor:
     return real + imag * 1j
 
 
+@takes_out
 def polar(abs: Any, angle: Any) -> Tensor:
     """abs e**(i angle)."""
     return complex(abs * F.cos(angle), abs * F.sin(angle))
@@ -99,11 +114,13 @@ def bitwise_count(x: Any) -> Tensor:
     return wrap(x.backend.xp.bitwise_count(x.array))
 
 
+@takes_out
 def clamp_min(x: Any, min: Any) -> Tensor:
     """x, or min where x < min."""
     return F.clip(x, min)
 
 
+@takes_out
 def clamp_max(x: Any, max: Any) -> Tensor:
     """x, or max where x > max."""
     return F.clip(x, None, max)
@@ -153,6 +170,7 @@ def view_as_complex(x: Any) -> Tensor:
     return complex(x[..., 0], x[..., 1])
 
 
+@takes_out
 def conj_physical(x: Any) -> Tensor:
     """The complex conjugate; of real numbers, a copy."""
     return F.conj(x)

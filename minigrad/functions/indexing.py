@@ -163,12 +163,14 @@ def extract(condition: Any, x: Any) -> Tensor:
 
 
 @spelled
-def nonzero(x: Tensor, *, as_tuple: bool = True) -> Any:
+def nonzero(x: Tensor, *, as_tuple: bool | None = None) -> Any:
     """The positions of the elements that are not zero, as one index array for each axis; as_tuple=False: as rows."""
-    if as_tuple and not x.ndim:
+    if as_tuple and not x.ndim:  # asked for by PyTorch's word
+        return nonzero(F.reshape(x, (1,)), as_tuple=True)
+    if as_tuple is None and not x.ndim:
         raise ShapeError("nonzero: a 0-d array has no positions. Use x.reshape(1), or x != 0.")
     places = np.nonzero(np.atleast_1d(host(x)))
-    if not as_tuple:
+    if as_tuple is False:
         return argwhere(x)
     return tuple(wrap(x.backend.asarray(p)) for p in places)
 
@@ -216,14 +218,23 @@ def ix_(*sequences: Any) -> tuple[Tensor, ...]:
     )
 
 
-def tril_indices(row: int, col: int | None = None, offset: int = 0, *, dtype: Any = np.int64) -> Tensor:
+def tril_indices(
+    row: int, col: int | None = None, offset: int = 0, *, dtype: Any = np.int64, device: Any = None, layout: Any = None
+) -> Tensor:
     """(2, N): rows and columns of the lower triangle of a (row, col) matrix, up to the offset-th diagonal."""
-    return wrap(np.stack(np.tril_indices(row, offset, row if col is None else col)).astype(dtype))
+    return _at(np.stack(np.tril_indices(row, offset, row if col is None else col)), dtype, device)
 
 
-def triu_indices(row: int, col: int | None = None, offset: int = 0, *, dtype: Any = np.int64) -> Tensor:
+def triu_indices(
+    row: int, col: int | None = None, offset: int = 0, *, dtype: Any = np.int64, device: Any = None, layout: Any = None
+) -> Tensor:
     """(2, N): rows and columns of the upper triangle of a (row, col) matrix, from the offset-th diagonal on."""
-    return wrap(np.stack(np.triu_indices(row, offset, row if col is None else col)).astype(dtype))
+    return _at(np.stack(np.triu_indices(row, offset, row if col is None else col)), dtype, device)
+
+
+def _at(places: np.ndarray, dtype: Any, device: Any) -> Tensor:
+    y = wrap(places.astype(dtype or np.int64))
+    return y if device is None else y.to(device)
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Tensor, ...]:

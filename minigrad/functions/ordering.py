@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..tensor import F, Tensor, wrap
 from .arranging import concat, moveaxis, ravel
 from .indexing import axis_of, take
 from .pairs import Ranked, paired
-from .spelling import host, like, named, one_of, spelled, tensor_of
+from .spelling import host, like, named, one_of, spelled, takes_out, tensor_of
 
 # ---- sorting ---------------------------------------------------------------------------------------------------------
 
@@ -139,6 +140,7 @@ def ptp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
 # ---- searching -------------------------------------------------------------------------------------------------------
 
 
+@takes_out
 def searchsorted(
     x1: Any,
     x2: Any,
@@ -161,6 +163,7 @@ def searchsorted(
     return found.astype(np.int32) if out_int32 else found
 
 
+@takes_out
 def bucketize(x: Any, boundaries: Any, *, right: bool = False, out_int32: bool = False) -> Tensor:
     """PyTorch's digitize: the bucket of each element, with boundaries[i-1] < x <= boundaries[i], or if `right`
     boundaries[i-1] <= x < boundaries[i]."""
@@ -262,7 +265,7 @@ def unique_consecutive(
     """x without the elements (slices along `axis`) that repeat the one before them."""
     flat = ravel(x) if axis is None else x
     rows = np.moveaxis(host(flat), axis or 0, 0)
-    rows = rows.reshape(len(rows), -1)
+    rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
     new = np.append(np.ones(min(len(rows), 1), bool), np.any(rows[1:] != rows[:-1], axis=1))
     first = np.flatnonzero(new)
     inverse = (np.cumsum(new) - 1).reshape(x.shape if axis is None else -1)
@@ -274,6 +277,7 @@ def unique_consecutive(
     return (values, *extra) if extra else values
 
 
+@takes_out
 def isin(x1: Any, x2: Any, /, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """True where an element of x1 is among those of x2 (or, inverted, is not). NaN is among none."""
     if MODE.get().levels:  # inside vmap, where values cannot be looked at: each with each

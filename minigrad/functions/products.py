@@ -13,7 +13,7 @@ from ..ops.einsum import LETTERS
 from ..primitive import PRIMITIVES, axes_of, broadcast_shapes
 from ..tensor import F, Tensor, apply, wrap
 from .arranging import ints_of, moveaxis, ravel
-from .spelling import floating, host, like, named, spelled, tensor_of
+from .spelling import floating, host, like, named, spelled, takes_out, tensor_of
 
 
 def einsum(equation: Any, *operands: Any, optimize: Any = "greedy") -> Tensor:
@@ -47,6 +47,7 @@ def _sublists(*given: Any) -> tuple[str, tuple]:
     return equation + ("->" + text(given[-1]) if len(given) % 2 else ""), given[: 2 * count : 2]
 
 
+@takes_out
 def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2, dims: Any = None) -> Tensor:
     """The sum of products over pairs of axes: the last `axes` of x1 with the first of x2, or the axes of x1 listed in
     axes[0] with those in axes[1]. The other axes of x1, then of x2, remain."""
@@ -77,6 +78,7 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2, dims: Any = None) -> Tensor
     return F.reshape(F.matmul(left, right), (*rows, *columns))
 
 
+@takes_out
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, dim: int | None = None) -> Tensor:
     """The sum of conj(x1) x2 over `axis` (dim), which must have one length in both; the other axes broadcast."""
     axis = axis if dim is None else dim
@@ -91,6 +93,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, dim: int | None = None) -> Te
     return F.reshape(y, y.shape[:-2])
 
 
+@takes_out
 def dot(a: Any, b: Any) -> Tensor:
     """NumPy's dot: the last axis of a with the last but one of b (the only one of a vector); a number scales."""
     a, b = tensor_of(a), tensor_of(b)
@@ -101,6 +104,7 @@ def dot(a: Any, b: Any) -> Tensor:
     return tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
 
 
+@takes_out
 def vdot(a: Any, b: Any) -> Tensor:
     """The sum of conj(a) b over all elements."""
     a, b = tensor_of(a), tensor_of(b)
@@ -109,12 +113,14 @@ def vdot(a: Any, b: Any) -> Tensor:
     return vecdot(ravel(a), ravel(b))
 
 
+@takes_out
 def inner(a: Any, b: Any) -> Tensor:
     """The sum of a b over the last axes; the other axes of a, then of b, remain. A number scales."""
     a, b = tensor_of(a), tensor_of(b)
     return tensordot(a, b, axes=((-1,), (-1,))) if a.ndim and b.ndim else a * b
 
 
+@takes_out
 def outer(a: Any, b: Any) -> Tensor:
     """y[i, j] = a[i] b[j], of the flattened arrays."""
     return F.multiply(F.expand_dims(ravel(a), 1), F.expand_dims(ravel(b), 0))
@@ -123,6 +129,7 @@ def outer(a: Any, b: Any) -> Tensor:
 ger = outer
 
 
+@takes_out
 def kron(a: Any, b: Any) -> Tensor:
     """The blocks a[i, j] b: y[i p + k, j q + l] = a[i, j] b[k, l]. Fewer axes are filled with ones at the left."""
     a, b = tensor_of(a), tensor_of(b)
@@ -132,6 +139,7 @@ def kron(a: Any, b: Any) -> Tensor:
     return F.reshape(y, tuple(i * j for i, j in zip(m, k)))
 
 
+@takes_out
 def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None, dim: int | None = None
 ) -> Tensor:
@@ -154,6 +162,7 @@ def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any
     return y if dtype is None else y.astype(dtype)
 
 
+@takes_out
 def multi_dot(arrays: Any) -> Tensor:
     """The product of matrices, in the cheapest order; the first and last may be vectors."""
     xs = [tensor_of(x) for x in arrays]
@@ -199,6 +208,8 @@ def _plus(op: str, x: Any, y: Tensor, beta: Any, alpha: Any) -> Tensor:
     x = tensor_of(x)
     if broadcast_shapes(op, x.shape, y.shape) != y.shape:
         raise ShapeError(f"{op}: the first array must broadcast to the product: got {x.shape} for {y.shape}.")
+    if y.dtype.kind in "iu" and x.dtype.kind in "iub":  # as PyTorch: integers stay, and cut the factors
+        beta, alpha = (int(f) if isinstance(f, float) else f for f in (beta, alpha))
     y = y if alpha == 1 else y * alpha
     return y if beta == 0 else x + y if beta == 1 else x * beta + y
 
@@ -275,7 +286,7 @@ def _norm(d: Tensor, p: float) -> Tensor:
         raise ArgumentError(f"cdist: p must not be negative: got {p}.")
     size = F.abs(d)
     if p == 0:
-        return F.sum(F.not_equal(d, 0).astype(d.dtype), axis=-1)
+        return F.sum(F.sign(size), axis=-1)  # how many are not 0
     if p == math.inf:
         return F.max(size, axis=-1) if d.shape[-1] else F.sum(size, axis=-1)
     if p == 1:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..convert import as_array
 from ..errors import ArgumentError, DTypeError, GradError
+from ..signature import into
 from ..tensor import Tensor, wrap
 
 PYTORCH = {
@@ -38,6 +39,10 @@ def spelled(f: Function, **names: str) -> Function:
     @wraps(f)
     def function(*args: Any, **keywords: Any) -> Any:
         if keywords:
+            if "out" in keywords and "out" not in known:
+                out = keywords.pop("out")
+                y = function(*args, **keywords)
+                return y if out is None else into(out, y, f.__name__)
             keywords = {k if k in known else ours.get(k, k): v for k, v in keywords.items()}
             if first in keywords and not args:
                 args = (keywords.pop(first),)
@@ -46,6 +51,17 @@ def spelled(f: Function, **names: str) -> Function:
         return f(*args, **keywords)
 
     known = set(f.__code__.co_varnames[: f.__code__.co_argcount + f.__code__.co_kwonlyargcount])
+    return function  # type: ignore[return-value]
+
+
+def takes_out(f: Function) -> Function:
+    """f with PyTorch's ``out=``: a tensor that the result is written into, as `signature.into` says."""
+
+    @wraps(f)
+    def function(*args: Any, out: Any = None, **keywords: Any) -> Any:
+        y = f(*args, **keywords)
+        return y if out is None else into(out, y, f.__name__)
+
     return function  # type: ignore[return-value]
 
 

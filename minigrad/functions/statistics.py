@@ -7,7 +7,7 @@ order), interpolated ones in proportion.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -350,7 +350,8 @@ def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     n = max(int(index.max(initial=-1)) + 1, minlength)
     if weights is None:
         return wrap(x.backend.asarray(np.bincount(index, minlength=n)))
-    return _summed(floating(tensor_of(weights)), index, n, "bincount")
+    weights = tensor_of(weights)
+    return _summed(weights if weights.dtype.kind == "f" else weights.astype(np.float64), index, n, "bincount")
 
 
 def _summed(weights: Tensor, index: Any, n: int, op: str) -> Tensor:
@@ -362,6 +363,13 @@ def _summed(weights: Tensor, index: Any, n: int, op: str) -> Tensor:
     return y[:n]
 
 
+class Histogram(NamedTuple):
+    """Counts, and the edges of the bins; of several axes a tuple of them."""
+
+    hist: Tensor
+    bin_edges: Any
+
+
 @named(weight="weights")
 def histogram(x: Tensor, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None) -> Any:
     """How many elements, or what sum of weights, lie in each bin, and the edges of the bins. bins: their number, the
@@ -370,9 +378,9 @@ def histogram(x: Tensor, bins: Any = 10, range: Any = None, density: bool | None
     edges = np.histogram_bin_edges(values, host(bins) if not isinstance(bins, str) else bins, range)
     if weights is None:
         counts, _ = np.histogram(values, edges, density=density)
-        return wrap(np.asarray(counts)), wrap(edges)
+        return Histogram(wrap(np.asarray(counts)), wrap(edges))
     y = _summed(floating(tensor_of(weights)), _bins(values, edges), len(edges) - 1, "histogram")
-    return (y / (F.sum(y) * np.diff(edges).astype(y.dtype)) if density else y), wrap(edges)
+    return Histogram((y / (F.sum(y) * np.diff(edges).astype(y.dtype)) if density else y), wrap(edges))
 
 
 def _bins(values: Any, edges: Any) -> Any:
@@ -407,9 +415,10 @@ def histogram2d(
 
 
 @named(weight="weights")
+@named(weight="weights", input="sample")
 def histogramdd(
     sample: Any, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+) -> Histogram:
     """How many of the N points (N, D), or what sum of weights, lie in each box, and the edges along each axis."""
     points = host(sample)
     if isinstance(bins, (list, tuple)):
@@ -427,8 +436,8 @@ def histogramdd(
         if density:
             box: Any = math.prod(np.ix_(*map(np.diff, edges)))
             y = y / (F.sum(y) * box.astype(y.dtype))
-        return y, tuple(wrap(e) for e in edges)
-    return wrap(counts), tuple(wrap(e) for e in edges)
+        return Histogram(y, tuple(wrap(e) for e in edges))
+    return Histogram(wrap(counts), tuple(wrap(e) for e in edges))
 
 
 def histogram_bin_edges(x: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Tensor:
