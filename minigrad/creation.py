@@ -8,7 +8,9 @@ device None: where new tensors are made (`set_backend`), or where the given tens
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,9 +20,46 @@ from .halves import dtype as dtype_of
 from .mistakes import warn_once
 from .mode import MODE, use_backend
 from .primitive import kind_of, result_dtype
+from .signature import into
 from .tensor import F, Tensor, wrap
 
+Maker = TypeVar("Maker", bound=Callable[..., Any])
 
+
+WITHOUT_EFFECT = {
+    "layout",
+    "memory_format",
+    "names",
+    "pin_memory",
+}  # memory is row by row, here, and axes have no names
+
+
+def spelled(*order: str, **names: str) -> Callable[[Maker], Maker]:
+    """The function with PyTorch's keywords too: `names` says them in ours, `order` the parameters without a name, and
+    ``out=`` is written into. layout, memory_format, names and pin_memory have no effect."""
+
+    def declare(f: Maker) -> Maker:
+        @wraps(f)
+        def make(*args: Any, **keywords: Any) -> Any:
+            if not keywords:
+                return f(*args)
+            out = keywords.pop("out", None)
+            if keywords.get("layout") not in (None, "strided"):
+                raise ArgumentError(f"{f.__name__}: tensors are strided: got layout {keywords['layout']!r}.")
+            keywords = {names.get(k, k): v for k, v in keywords.items() if k not in WITHOUT_EFFECT}
+            for name in order[len(args) :]:
+                if name not in keywords:
+                    break
+                args = (*args, keywords.pop(name))
+            y = f(*args, **keywords)
+            return y if out is None else into(out, y, f.__name__)
+
+        return make  # type: ignore[return-value]
+
+    return declare
+
+
+@spelled("data")
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of the data. Python floats become float32; arrays keep their dtype. The gradient of a
     tensor does not pass: `asarray` and ``x.clone()`` are for that.
@@ -33,12 +72,15 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
             "tensor: copies the values, the gradient of the tensor given ends here. Use x.clone() to keep it, "
             "x.detach().clone() to end it on purpose."
         )
-    if device is None:
-        return Tensor(data, dtype=dtype, requires_grad=requires_grad)
-    with use_backend(backend_at(device)):
-        return Tensor(data, dtype=dtype, requires_grad=requires_grad)
+    if device is not None:
+        with use_backend(backend_at(device)):
+            return tensor(data, dtype=dtype, requires_grad=requires_grad)
+    y = wrap(as_array(data, dtype, copy=True))
+    y.requires_grad = requires_grad
+    return y
 
 
+@spelled("obj", data="obj")
 def asarray(
     obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -121,24 +163,28 @@ def _shape(shape: Any, lengths: tuple = ()) -> tuple[int, ...]:
     return tuple(n.__index__() for n in given)
 
 
+@spelled("shape", size="shape")
 def zeros(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of this shape, ``zeros(2, 3)`` or ``zeros((2, 3))``, in the default dtype unless given."""
     array = backend_at(device).xp.zeros(_shape(shape, lengths), _dtype(dtype))
     return _made(array, requires_grad)
 
 
+@spelled("shape", size="shape")
 def ones(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of this shape, ``ones(2, 3)`` or ``ones((2, 3))``, in the default dtype unless given."""
     array = backend_at(device).xp.ones(_shape(shape, lengths), _dtype(dtype))
     return _made(array, requires_grad)
 
 
+@spelled("shape", size="shape")
 def empty(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Memory of this shape with whatever it holds."""
     array = backend_at(device).xp.empty(_shape(shape, lengths), _dtype(dtype))
     return _made(array, requires_grad)
 
 
+@spelled("shape", "fill_value", size="shape")
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape, every element `fill_value`, in its dtype unless given; the gradient of a tensor passes.
 
@@ -160,21 +206,25 @@ def _like(name: str, x: Any, dtype: Any, device: Any, *value: Any) -> Tensor:
     return wrap(getattr(xp, name)(x.shape, *value, dtype=_dtype(dtype or x.dtype)))
 
 
+@spelled("x", input="x")
 def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros with the shape of x, and its dtype and device unless given."""
     return _like("zeros", x, dtype, device).requires_grad_(requires_grad)
 
 
+@spelled("x", input="x")
 def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones with the shape of x, and its dtype and device unless given."""
     return _like("ones", x, dtype, device).requires_grad_(requires_grad)
 
 
+@spelled("x", input="x")
 def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Memory with the shape of x, and its dtype and device unless given, with whatever it holds."""
     return _like("empty", x, dtype, device).requires_grad_(requires_grad)
 
 
+@spelled("x", "fill_value", input="x")
 def full_like(
     x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -186,8 +236,9 @@ def full_like(
     return _like("full", x, dtype, device, value).requires_grad_(requires_grad)
 
 
+@spelled("start", "stop", "step", end="stop")
 def arange(
-    start: Any,
+    start: Any = None,
     /,
     stop: Any = None,
     step: Any = 1,
@@ -200,7 +251,8 @@ def arange(
 
     int64 if all are integers, the dtype of float tensors, else the default dtype. Gradients pass to start and step.
     """
-    start, stop = (0, start) if stop is None else (start, stop)
+    if start is None or stop is None:  # one bound: arange(3), arange(end=3)
+        start, stop = 0, start if stop is None else stop
     first, last, by = _number(start), _number(stop), _number(step)
     if by == 0:
         raise ArgumentError("arange: step must not be 0.")
@@ -219,6 +271,7 @@ def arange(
     return _made(xp.arange(start, stop, step, dtype=dtype), requires_grad)
 
 
+@spelled("start", "stop", "num", end="stop", steps="num")
 def linspace(
     start: Any,
     stop: Any,
@@ -261,6 +314,7 @@ def _between(start: Tensor, stop: Tensor, part: np.ndarray) -> Tensor:
     return start * weights[0] + stop * weights[1]
 
 
+@spelled("n_rows", "n_cols", n="n_rows", m="n_cols")
 def eye(
     n_rows: int,
     n_cols: int | None = None,

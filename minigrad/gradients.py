@@ -15,7 +15,7 @@ from .autograd import Node
 from .backend import Backend, backend_of, devices
 from .convert import as_array
 from .edits import check_output, check_unedited
-from .errors import GradError, ShapeError
+from .errors import ArgumentError, GradError, ShapeError
 from .mistakes import warn_once
 from .mode import enable_grad, taping
 from .primitive import PRIMITIVES, kind_of
@@ -238,15 +238,17 @@ def grad(
     outputs: Any,
     inputs: Any,
     grad_outputs: Any = None,
-    *,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the outputs (summed, weighted by grad_outputs) for the inputs; no ``.grad`` is touched.
 
     An input that the outputs do not depend on is an error, unless `allow_unused` (None) or `materialize_grads` (zeros).
+    is_grads_batched: grad_outputs are (N, ...), of N vectors, and so are the gradients. only_inputs: must be True.
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> (dy,) = grad(x**3, x, create_graph=True)
@@ -261,6 +263,10 @@ def grad(
         grad_outputs = [grad_outputs]
     if len(grad_outputs) != len(outputs):
         raise ShapeError(f"grad: one entry of grad_outputs per output: got {len(grad_outputs)} for {len(outputs)}.")
+    if not only_inputs:
+        raise ArgumentError("grad: only_inputs must be True. backward() adds to the .grad of all leaves.")
+    if is_grads_batched:
+        return _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize_grads)
     nodes = [noded(t, "grad") for t in inputs]
     found, _ = walk(outputs, grad_outputs, nodes, retain_graph, create_graph)
     results: list[Tensor | None] = []
@@ -277,10 +283,23 @@ def grad(
     return tuple(results)
 
 
+def _batched(outputs: list, inputs: list, grad_outputs: Sequence, create_graph: bool, *missing: Any) -> tuple:
+    """`grad` for each of the N vectors in grad_outputs, (N, ...), stacked."""
+    counts = {None if g is None else len(g) for g in grad_outputs}
+    if len(counts) != 1 or None in counts or 0 in counts:
+        raise ShapeError(
+            f"grad: with is_grads_batched, all grad_outputs must be (N, ...), N > 0: got {sorted(map(str, counts))}."
+        )
+    rows = [
+        grad(outputs, inputs, [g[i] for g in grad_outputs], True, create_graph, True, missing[0], False, missing[1])
+        for i in range(counts.pop())
+    ]
+    return tuple(None if column[0] is None else F.stack(list(column)) for column in zip(*rows))
+
+
 def backward(
     self: Tensor,
     gradient: Any = None,
-    *,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     inputs: Sequence[Tensor] | None = None,

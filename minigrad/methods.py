@@ -129,7 +129,7 @@ for theirs, dtype in {
     "long": "int64", "int": "int32", "bool": "bool", "short": "int16", "char": "int8", "byte": "uint8",
     "cfloat": "complex64", "cdouble": "complex128",
 }.items():  # fmt: skip
-    method(lambda self, _dtype=dtype: self.astype(_dtype), theirs)
+    method(lambda self, *, memory_format=None, _dtype=dtype: self.to(_dtype), theirs)
 
 
 @method
@@ -169,6 +169,15 @@ def _new(make: Any) -> Any:
     return new
 
 
+@method
+def new_empty_strided(
+    self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None, **others: Any
+) -> Tensor:
+    """As mg.empty_strided, with this tensor's dtype and device unless given."""
+    make = import_module(f"{__package__}.pytorch_names").empty_strided
+    return make(size, stride, dtype=dtype or self.dtype, device=device or self.device, **others)
+
+
 for make in (creation.zeros, creation.ones, creation.empty, creation.full):
     method(_new(make), f"new_{make.__name__}")
 for theirs, answer in {
@@ -190,6 +199,9 @@ for theirs, answer in {
     setattr(Tensor, theirs, property(answer))
 
 
+setattr(Tensor, "layout", "strided")  # noqa: B010
+
+
 for theirs in ("meta", "sparse", "sparse_csr", "quantized", "nested", "mkldnn", "mps", "xpu", "xla", "vulkan", "mtia"):
     setattr(Tensor, f"is_{theirs}", False)  # of the kinds of tensor there are elsewhere
 for theirs in ("inference", "pinned", "shared", "conj", "neg", "coalesced", "distributed"):
@@ -198,9 +210,11 @@ for theirs in ("pin_memory", "share_memory_", "to_dense", "coalesce"):  # memory
     method(lambda self, *_, **__: self, theirs)
 for theirs, edit in {
     "clamp_min": functions.clamp_min, "clamp_max": functions.clamp_max, "float_power": functions.float_power,
-    "mvlgamma": functions.mvlgamma, "logit": functions.logit, "polygamma": polygamma,
+    "mvlgamma": functions.mvlgamma, "logit": functions.logit, "polygamma": polygamma, "div": functions.div,
+    "divide": functions.div, "true_divide": functions.div, "round": functions.round,
+    "conj_physical": functions.conj_physical,
 }.items():  # fmt: skip
-    if not hasattr(Tensor, f"{theirs}_"):
+    if not hasattr(Tensor, f"{theirs}_") or theirs in ("div", "divide", "round"):
         method(_in_place(edit, theirs), f"{theirs}_")
 
 

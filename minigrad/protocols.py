@@ -11,9 +11,10 @@ from numpy import ndarray
 
 from .backend import Backend, get_backend
 from .backend.devices import Devices
-from .convert import CPU, DTYPE_NAMES, index
+from .convert import CPU, DTYPE_NAMES, beside, index
 from .errors import ArgumentError, DTypeError, ExchangeError, GradError, ShapeError
 from .halves import dtype as dtype_of
+from .mistakes import warn_once
 from .primitive import PRIMITIVES, kind_of
 from .tensor import Tensor, apply, leaf, new, wrap
 
@@ -70,7 +71,10 @@ def to(
     elif target is not None:
         dtype = target
     y = self if device is None else moved(self, device)
-    if dtype is not None and dtype_of(dtype) != y.dtype:
+    if dtype is not None and (wanted := dtype_of(dtype)) != y.dtype:
+        if y.dtype.kind == "c" and wanted.kind not in "cb":
+            warn_once(f"to: the imaginary part of a {y.dtype} tensor is lost in {wanted}. Take .real to say so.")
+            y = apply(PRIMITIVES["real"], y)
         y = y.astype(dtype)
     return apply(PRIMITIVES["copy"], self) if copy and y is self else y
 
@@ -158,7 +162,7 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
     key, arrays = index(key)
     if not arrays:
         return apply(GETITEM, self, key=key)
-    return apply(GETITEM, self, *arrays, key=key)
+    return apply(GETITEM, self, *beside(self, arrays), key=key)
 
 
 @attach

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from .autograd import Node
 from .backend import Backend, backend_of
-from .convert import CPU, FLOAT64, Device, as_array, constant
+from .convert import CPU, FLOAT64, Device, as_array, constant, is_sequence_of_numbers
 from .edits import Storage, link, written
 from .errors import AxisError, DTypeError, GradError, ShapeError
 from .explain import explained
@@ -24,7 +24,7 @@ from .mode import MODE, Mode
 from .primitive import DECLARED, PRIMITIVES, Primitive, kind_of
 from .signature import written_out
 
-FLOAT32, COMPLEX128 = np.dtype(np.float32), np.dtype(np.complex128)
+FLOAT16, FLOAT32, COMPLEX128 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.complex128)
 PRODUCTS = frozenset(("matmul", "linear", "convolution"))  # where data meets weights
 FLOATING = frozenset(("same", "float", "real", "real float"))  # kinds of primitives whose output follows the inputs
 NUMBERS = frozenset((int, float, bool, complex, type(None)))
@@ -49,7 +49,9 @@ def unary(name: str) -> Callable[[Any], Tensor]:
 class Tensor:
     """An n-dimensional array that remembers how it was made, so that gradients can be computed.
 
-    ``Tensor(data)`` takes nested lists, numbers or arrays; Python floats become float32, arrays keep their dtype.
+    ``Tensor(data)`` takes nested lists, numbers or arrays; Python's numbers become float32, integers too, as PyTorch's
+    Tensor makes them (`tensor` leaves them int64); arrays keep their dtype. ``Tensor(2, 3)``, of several lengths, is
+    memory of that shape with whatever it holds.
     With ``requires_grad=True``, ``backward()`` of anything computed from it fills ``.grad``.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -67,8 +69,13 @@ class Tensor:
     storage: Storage | None  # shared by all tensors over one buffer; made by the first view or in-place edit
     source: tuple | None  # for a view: (tensor viewed, primitive, keywords)
 
-    def __init__(self, data: Any, *, dtype: Any = None, requires_grad: bool = False):
-        self.array = as_array(data, dtype, copy=True)
+    def __init__(self, data: Any = (), *lengths: int, dtype: Any = None, requires_grad: bool = False):
+        if lengths:  # PyTorch's Tensor(2, 3): memory of that shape
+            data = MODE.get().device.xp.empty((data, *lengths), dtype or MODE.get().default_dtype)
+        array = as_array(data, dtype, copy=not lengths)
+        if dtype is None and array.dtype.kind == "i" and is_sequence_of_numbers(data):
+            array = array.astype(MODE.get().default_dtype)
+        self.array = array
         self.node = self._grad = self.storage = self.source = None
         if requires_grad:
             self.requires_grad = True
@@ -328,11 +335,20 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
     try:
         out = run(*arrays, **params)
     except Exception as error:
-        raise explained(prim, error, arrays, params) from None
+        unsupported = isinstance(error, TypeError) and prim.kind != "same"
+        out = of_floats(prim, run, arrays, params, mode) if unsupported else None
+        if out is None:
+            raise explained(prim, error, arrays, params) from None
     kind = type(out)
     if kind is not ndarray and isinstance(out, np.generic) and backend.array is ndarray:
         out, kind = np.asarray(out), ndarray  # NumPy's functions return scalars where arrays are 0-d
-    if kind is not type(array) or (out.dtype is FLOAT64 and prim.kind):
+    if kind is not type(array) or (((dtype := out.dtype) is FLOAT64 or dtype is FLOAT16) and prim.kind):
+        if (
+            kind is ndarray
+            and array.dtype.kind in "bui"
+            and (wide := of_floats(prim, run, arrays, params, mode, out)) is not None
+        ):
+            out = wide
         outs = settled(prim, out, arrays, backend, mode)
         if prim.outputs > 1:
             return several(prim, key | bit, args, parents, outs, params, mode.recording and key)
@@ -379,6 +395,22 @@ def part(node: Node, k: int) -> Node:
     y = Node(None, (node,), (), {}, node.shape[k], node.dtype[k])
     y.part = k
     return y
+
+
+def of_floats(
+    prim: Primitive, run: Callable, arrays: Sequence, params: dict, mode: Mode, found: ndarray | None = None
+) -> Any:
+    """run on booleans and integers as default floats: of small ones NumPy would make float16 or nothing, and of
+    unsigned ones -x is another number. None where operands are others, or the primitive is none that makes floats."""
+    kinds = {a.dtype.kind for a in arrays if hasattr(a, "dtype")}
+    if prim.kind not in FLOATING or not kinds or kinds - set("biu"):
+        return None
+    if found is not None and not (found.dtype is FLOAT16 or (found.dtype.kind == "f" and "u" in kinds)):
+        return None
+    try:
+        return run(*(a.astype(mode.default_dtype) if hasattr(a, "dtype") else a for a in arrays), **params)
+    except Exception:  # the first error says it better
+        return None
 
 
 def settled(prim: Primitive, out: Any, arrays: Sequence, backend: Backend, mode: Mode) -> tuple:

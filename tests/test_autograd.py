@@ -615,3 +615,25 @@ def test_training_loop_stays_flat():
         tracemalloc.stop()
     assert last < first
     assert sizes[-1] - sizes[0] < 30_000, sizes  # a scalar kept per step would be 750 times 100 bytes
+
+
+def test_grad_of_several_vectors_at_once():
+    """is_grads_batched: row i of the answer is the answer for row i."""
+    x = mg.tensor(np.random.default_rng(0).normal(size=(3, 4)), requires_grad=True)
+    y = mg.sin(x) @ mg.ones(4, dtype=mg.float64)
+    g = mg.tensor(np.random.default_rng(1).normal(size=(5, 3)))
+    (found,) = mg.autograd.grad(y, x, g, is_grads_batched=True, retain_graph=True)
+    assert found.shape == (5, 3, 4)
+    for i in range(5):
+        np.testing.assert_array_equal(found[i].numpy(), mg.autograd.grad(y, x, g[i], retain_graph=True)[0].numpy())
+    other = mg.ones(2, requires_grad=True)
+    assert mg.autograd.grad(y, [x, other], [g], True, False, True, True, True)[1] is None
+    assert mg.autograd.grad(y, [other], [g], is_grads_batched=True, materialize_grads=True)[0].shape == (5, 2)
+
+
+def test_grad_says_what_batches_need():
+    x = mg.ones(3, requires_grad=True)
+    with pytest.raises(mg.errors.ShapeError, match="is_grads_batched"):
+        mg.autograd.grad(x * 2, x, is_grads_batched=True)
+    with pytest.raises(mg.errors.ArgumentError, match="only_inputs"):
+        mg.autograd.grad((x * 2).sum(), x, only_inputs=False)

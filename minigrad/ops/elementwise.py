@@ -86,8 +86,11 @@ def power_exponent(F, g, y, a, b):
 
 
 def raised(xp, a, b):
-    """a**b. The operator knows squares and roots; of an array with one element, NumPy's root has another value at
-    -infinity and -0 than the power 1/2."""
+    """a**b. The operator knows squares and roots; but of the exponent 1/2, a number or an array with one element, NumPy
+    makes a root, which at -infinity and -0 has another value than the power."""
+    if type(b) is float and b == 0.5 and hasattr(a, "dtype") and a.dtype.kind == "f":
+        y = xp.power(a, xp.full(a.shape or (1,), b, a.dtype))
+        return y if a.shape else xp.reshape(y, ())
     if getattr(b, "size", 0) == 1 and b.dtype.kind == "f" and hasattr(a, "shape"):
         shape = broadcast("power", a, b).shape
         return xp.reshape(xp.power(a, xp.zeros(shape or (1,), b.dtype) + b), shape)
@@ -142,8 +145,9 @@ def sign_rule(F, g, x):
 
 def direction(xp, x):
     """NumPy's sign, but x / |x| of a complex x in the arithmetic of division, as the standard has it; +0 of +-0."""
-    if getattr(getattr(x, "dtype", None), "kind", "f") != "c":
-        return xp.sign(x)
+    kind = getattr(getattr(x, "dtype", None), "kind", "f")
+    if kind != "c":
+        return xp.sign(x) if kind != "b" else xp.logical_or(x, x)
     r = xp.abs(x)
     return xp.where(xp.equal(r, 0), 0, x / xp.where(xp.equal(r, 0), 1, r))
 
@@ -455,7 +459,7 @@ def inside(F, g, x, min, max):
     return g if max is None else F.where(x > max, 0, g)
 
 
-@fused(shape=broadcast, samples=(case((3, 4), -0.5, 0.5), case((3, 4), (4,)), case((3, 4), None, (3, 1))))
+@fused(shape=broadcast, kind="same", samples=(case((3, 4), -0.5, 0.5), case((3, 4), (4,)), case((3, 4), None, (3, 1))))
 def clip(F, x, min=None, max=None):
     """y = x, or min where x < min, or max where x > max; None: no bound. NaN stays NaN."""
     x = F.positive(x) if min is None is max else x if min is None else F.maximum(x, min)
