@@ -1,8 +1,9 @@
-"""A pretrained language model becomes a judge of film reviews: with its layers frozen, and with the last ones learning.
+"""A pretrained language model becomes a judge of film reviews: with its layers frozen, and with them learning.
 
 The model is MiniLM from the folder $MINIGRAD_MINILM (see minilm.py); without it a small one of our own that has filled
 gaps in the reviews, as bert-mlm does. Frozen, it makes a vector of each sentence once, and only a small classifier
-learns; then the last layers learn with it, slowly (Howard, Ruder 2018, arXiv:1801.06146, on not forgetting).
+learns, not for long: one that knows its vectors by heart would teach the layers nothing. Then the last `unfrozen` of
+them learn with it, slowly (Howard, Ruder 2018, arXiv:1801.06146, on not forgetting).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .run import Run
 from .sentences import POLARITY, ByLength, Sentences, reviews
 
 DEFAULTS = {
-    "epochs": 2, "batch_size": 32, "lr": 5e-5, "unfrozen": 2, "hidden": 128, "dropout": 0.2, "frozen_epochs": 20,
+    "epochs": 2, "batch_size": 32, "lr": 1e-4, "unfrozen": 6, "hidden": 128, "dropout": 0.2, "frozen_epochs": 3,
     "pretraining": 20, "pretraining_lr": 1e-3, "masked": 0.15, "tokens": 4000, "width": 128, "layers": 3, "heads": 4,
 }  # fmt: skip
 SMOKE = {
