@@ -448,6 +448,7 @@ uint32: Any
 uint64: Any
 float16: Any
 float32: Any
+float64: Any
 complex64: Any
 complex128: Any
 

@@ -48,7 +48,7 @@ def text() -> str:
     dtypes = [
         f"{name}: Any"
         for name, value in vars(minigrad).items()
-        if type(value).__module__ == "numpy.dtypes" and name not in pytorch_names.DTYPES
+        if value.__class__.__module__ == "numpy.dtypes" and name not in pytorch_names.DTYPES
     ]
     shown = {line.rsplit(" as ", 1)[-1] for line in imports}
     bodies = [signature(PRIMITIVES[n]) for n in functions.names() if n in PRIMITIVES and n not in shown]

@@ -19,6 +19,39 @@ from .primitive import kind_of
 FLOAT64 = np.dtype(np.float64)
 
 
+class Float64:
+    """The dtype float64 under its name in the namespace: NumPy's in everything but that it is not equal to None.
+
+    To NumPy None means float64, so ``np.dtype("float64") == None``, and a program that compares what it looked up (None
+    for nothing) with the dtypes would find float64.
+    """
+
+    __slots__ = ()
+    dtype = __numpy_dtype__ = FLOAT64  # by which NumPy takes it for a dtype, before and since NumPy 2.4
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(FLOAT64, name)
+
+    def __eq__(self, other: object) -> bool:
+        return other is not None and FLOAT64 == other  # noqa: SIM300  the other way round would ask here again
+
+    def __hash__(self) -> int:
+        return hash(FLOAT64)
+
+    def __repr__(self) -> str:
+        return repr(FLOAT64)
+
+    def __str__(self) -> str:
+        return str(FLOAT64)
+
+    def __reduce__(self) -> tuple:
+        return np.dtype, ("float64",)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # for isinstance(mg.float64, np.dtype)
+        return type(FLOAT64)
+
+
 class Device(str):
     """Where an array lives: "cpu", or the name of a backend, "cupy" or "cupy:1" (also spelled "cuda:1"). Equal to that
     string, and with PyTorch's `type` and `index`."""
@@ -137,6 +170,14 @@ DTYPE_NAMES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "ui
 def mapped(k: Any) -> bool:
     """True for an index that a function transform holds, which may be another one for each sample."""
     return bool(MODE.get().levels) and (hasattr(k, "level") or hasattr(getattr(k, "array", None), "level"))
+
+
+def beside(x: Any, arrays: list[Any]) -> list[Any]:
+    """Index arrays, those of the host on the device of the tensor x, as PyTorch has it."""
+    if type(x.array) is ndarray or mapped(x):
+        return arrays
+    raw = [getattr(a, "array", a) for a in arrays]
+    return [x.backend.asarray(r) if type(r) is ndarray else a for a, r in zip(arrays, raw)]
 
 
 def index(key: Any) -> tuple[tuple, list[Any]]:

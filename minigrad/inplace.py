@@ -6,6 +6,7 @@ view, or has views, the others that share the buffer get the history that now is
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ import numpy as np
 
 from .autograd import Node
 from .backend import devices
-from .convert import as_array, index
+from .convert import as_array, beside, index
 from .edits import written
 from .errors import ArgumentError, DTypeError, GradError, ShapeError
 from .explain import explained
@@ -32,10 +33,11 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     key, indices = index(key)
     old = before(self, "setitem")
     if not isinstance(value, Tensor):
-        value = wrap(as_array(value, None if isinstance(value, np.ndarray) else self.dtype))
+        (value,) = beside(self, [as_array(value, None if isinstance(value, np.ndarray) else self.dtype)])
+        value = wrap(value)
     elif value is self:
         value = old
-    arrays = [i.array if isinstance(i, Tensor) else i for i in indices]
+    arrays = [i.array if isinstance(i, Tensor) else i for i in beside(self, indices)]
     if MODE.get().levels and any(hasattr(getattr(t, "array", None), "level") for t in (self, value, *indices)):
         replace(self, apply(PRIMITIVES["setitem"], old, value, *indices, key=key), "setitem")
         return
@@ -231,3 +233,31 @@ def detach_(self: Tensor) -> Tensor:
         raise GradError("detach_: this tensor is a view, and shares its history. Use x.detach().")
     self.node = None
     return self
+
+
+@attach
+def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
+    """Another shape, in place: the first elements in row-major order stay, further ones hold whatever is there. Of a
+    tensor that takes part in no gradient."""
+    shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    if self.node is not None:
+        raise GradError("resize_: this tensor takes part in a gradient, which has its shape. Use x.detach().")
+    count = math.prod(shape)
+    flat = self.array.reshape(-1)
+    if count > flat.size:
+        flat = self.backend.xp.concatenate((flat, self.backend.xp.empty(count - flat.size, self.dtype)))
+    written(self, "resize_")
+    self.array, self.source = flat[:count].reshape(shape), None
+    return self
+
+
+@attach
+def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
+    """As `resize_`, to the shape of another tensor."""
+    return self.resize_(other.shape)
+
+
+@attach
+def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int = 0) -> Tensor:
+    """As `as_strided`, in place: the memory stays, its shape and strides change."""
+    return reshaped(self, self.as_strided(size, stride, storage_offset), "as_strided_")

@@ -9,6 +9,7 @@ import numpy as np
 
 from .creation import asarray, eye, linspace
 from .errors import ArgumentError
+from .halves import dtype as dtype_of
 from .tensor import F, Tensor
 
 
@@ -54,15 +55,20 @@ def fromfunction(function: Callable, shape: tuple[int, ...], *, dtype: Any = Non
 
 
 def logspace(
-    start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, **others: Any
-) -> Tensor:
-    """base**t for `num` numbers t evenly spaced from start to stop. Gradients pass to start, stop and base.
+    start: Any, stop: Any = None, num: int = 50, *place: Any, endpoint: bool = True, base: Any = 10.0,
+    dtype: Any = None, **others: Any,
+) -> Tensor:  # fmt: skip
+    """base**t for `num` numbers t evenly spaced from start to stop. Gradients pass to start, stop and base. A fourth
+    argument is NumPy's endpoint if it is a boolean, else PyTorch's base.
 
     >>> logspace(0, 2, 3).tolist()
     [1.0, 10.0, 100.0]
     """
-    num = others.pop("steps", num)  # PyTorch's word
-    return _as(F.power(base, linspace(start, stop, num, endpoint=endpoint, **others)), dtype)
+    num, stop = others.pop("steps", num), others.pop("end", stop)  # PyTorch's words
+    for given in place:
+        endpoint, base = (given, base) if isinstance(given, bool) else (endpoint, given)
+    wide = np.float64 if dtype is not None and dtype_of(dtype).kind in "fiu" else None  # rounded once, at the end
+    return _as(F.power(base, linspace(start, stop, num, endpoint=endpoint, dtype=wide, **others)), dtype)
 
 
 def geomspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dtype: Any = None) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .convert import backend_at
-from .creation import _made, _shape, asarray
+from .creation import _made, _shape, asarray, spelled
 from .errors import ArgumentError, ShapeError
 from .halves import dtype as dtype_of
 from .mode import MODE
@@ -110,6 +110,7 @@ def _draw(
     return made if hand_out is None else hand_out(made).requires_grad_(requires_grad)
 
 
+@spelled("size")
 def rand(
     *shape: Any,
     dtype: Any = None,
@@ -121,6 +122,7 @@ def rand(
     return _draw("random", _shape(shape), dtype, generator, requires_grad, device=device)
 
 
+@spelled("size")
 def randn(
     *shape: Any,
     dtype: Any = None,
@@ -137,16 +139,28 @@ def uniform(low: float, high: float, shape: Any, *, dtype: Any = None, generator
     return rand(shape, dtype=dtype, generator=generator) * (high - low) + low
 
 
+@spelled("mean", "std", "size")
 def normal(
-    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, dtype: Any = None, generator: Generator | None = None
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Normal with this mean and standard deviation: of shape `size`; without one they are tensors, or one is, and each
     element has its own."""
     if size is None:
         size = np.broadcast_shapes(getattr(mean, "shape", ()), getattr(std, "shape", ()))
-    return randn(size, dtype=dtype, generator=generator) * std + mean
+    if dtype is None and (found := [v.dtype for v in (mean, std) if hasattr(v, "dtype")]):
+        dtype = np.result_type(*found)
+    y = randn(size, dtype=dtype, device=device, generator=generator) * std + mean
+    return y.requires_grad_() if requires_grad else y
 
 
+@spelled("low", "high", "size")
 def randint(
     low: int,
     high: Any = None,
@@ -155,6 +169,7 @@ def randint(
     dtype: Any = np.int64,
     device: Any = None,
     generator: Generator | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Integers from low to high - 1, of shape `size`; with one bound, ``randint(high, size)``, from 0."""
     if isinstance(high, (tuple, list)) and size is None:
@@ -164,12 +179,14 @@ def randint(
     if low >= high:
         raise ArgumentError(f"randint: low must be below high: got {low}, {high}.")
     shape = () if size is None else (size,) if isinstance(size, int) else _shape((size,))
-    return _draw("integers", shape, dtype, generator, False, low, high, device=device)
+    return _draw("integers", shape, dtype, generator, requires_grad, low, high, device=device)
 
 
-def randperm(n: int, *, device: Any = None, generator: Generator | None = None) -> Tensor:
-    """The integers 0 to n - 1 in random order, int64."""
-    return _made(backend_at(device).asarray((generator or default_generator).numpy("permutation", n)), False)
+@spelled("n")
+def randperm(n: int, *, dtype: Any = None, device: Any = None, generator: Generator | None = None) -> Tensor:
+    """The integers 0 to n - 1 in random order, int64 unless given."""
+    order = (generator or default_generator).numpy("permutation", n).astype(dtype_of(dtype or np.int64), copy=False)
+    return _made(backend_at(device).asarray(order), False)
 
 
 def bernoulli(
@@ -178,6 +195,8 @@ def bernoulli(
     """1 with probability p, else 0: of this shape; without one p is a tensor, and each element has its own."""
     if shape is None and size is None:
         return _bernoulli(asarray(p), generator)
+    if isinstance(p, Tensor) and p.ndim and isinstance(shape, float):  # PyTorch's bernoulli(x, p): shaped like x
+        p, shape, dtype = shape, p.shape, dtype or p.dtype
     if not 0 <= p <= 1:
         raise ArgumentError(f"bernoulli: p must be from 0 to 1: got {p}.")
     drawn = rand(size if shape is None else shape, dtype=np.float32, generator=generator)
@@ -231,20 +250,32 @@ def _host(x: Any) -> np.ndarray:
 # ---- as another tensor, and into one ---------------------------------------------------------------------------------
 
 
+@spelled("input")
 def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`rand` with the shape, dtype and device of another tensor."""
     return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
+@spelled("input")
 def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`randn` with the shape, dtype and device of another tensor."""
     return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any = None, device: Any = None) -> Tensor:
+@spelled("input", "low", "high")
+def randint_like(
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`randint` with the shape, dtype and device of another tensor."""
     low, high = (0, low) if high is None else (low, high)
-    return randint(low, high, input.shape, dtype=dtype or input.dtype, device=device or input.device)
+    made = randint(low, high, input.shape, dtype=dtype or input.dtype, device=device or input.device)
+    return made.requires_grad_(requires_grad)
 
 
 def _filling(name: str, doc: str, draw: Any) -> None:

@@ -23,6 +23,7 @@ METHODS = (
     "addbmm addcdiv addcmul addmm addmv addr allclose amax amin aminmax argpartition argwhere baddbmm bincount bmm "
     "choose chunk corrcoef cov cross cummax cummin cumprod cumsum cumulative_prod cumulative_sum diag diag_embed "
     "diagflat diagonal diagonal_scatter diff dot dsplit expand_as flatten fliplr flipud gather ger gradient histc "
+    "frexp histogram "
     "hsplit index_add index_copy index_fill index_put index_reduce index_select inner isclose kron kthvalue "
     "logcumsumexp masked_fill masked_scatter masked_select mm moveaxis movedim msort mv nanmean nanquantile nansum "
     "narrow narrow_copy nanstd nanvar nanmax nanmin outer pad partition ptp put quantile ravel renorm "

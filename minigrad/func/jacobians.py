@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import backend_of
 from ..errors import ArgumentError, ShapeError
 from ..functions import moveaxis
 from ..mode import MODE
 from ..tensor import F, Tensor, wrap
 from .arguments import as_tensor, chosen, replaced, with_aux
 from .forward import Dual, JvpLevel, Linear
+from .levels import bottom
 from .mapped import vmap
 from .reverse import Recording, detached, grad, vjp
 from .tree import TreeDef, tree_flatten, tree_map
@@ -190,7 +192,7 @@ def _basis(xs: Sequence[Tensor]) -> list[Tensor]:
     for x, start in zip(xs, _starts(xs)):
         eye = np.zeros((n, x.size), x.dtype)
         eye[start : start + x.size] = np.eye(x.size, dtype=x.dtype)
-        made.append(wrap(x.backend.asarray(eye.reshape((n, *x.shape)))))
+        made.append(wrap(backend_of(bottom(x)).asarray(eye.reshape((n, *x.shape)))))
     return made
 
 

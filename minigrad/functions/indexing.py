@@ -320,7 +320,7 @@ def scatter_reduce(x: Tensor, axis: int, index: Any, src: Any, reduce: str, *, i
     if not index.size:
         return F.copy(x)
     flat, _, ways, src = _sized("scatter_reduce", x, axis, index, src)
-    places = wrap(np.arange(flat.size).reshape(flat.shape))[tuple(wrap(w) for w in ways)]
+    places = wrap(x.backend.asarray(np.arange(flat.size).reshape(flat.shape)))[tuple(wrap(w) for w in ways)]
     y = reduced_groups(ravel(flat), ravel(places), ravel(src), reduce, include_self)
     return F.reshape(y, x.shape)
 
