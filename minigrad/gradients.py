@@ -285,14 +285,12 @@ def grad(
 
 def _batched(outputs: list, inputs: list, grad_outputs: Sequence, create_graph: bool, *missing: Any) -> tuple:
     """`grad` for each of the N vectors in grad_outputs, (N, ...), stacked."""
-    counts = {None if g is None else len(g) for g in grad_outputs}
-    if len(counts) != 1 or None in counts or 0 in counts:
-        raise ShapeError(
-            f"grad: with is_grads_batched, all grad_outputs must be (N, ...), N > 0: got {sorted(map(str, counts))}."
-        )
+    counts = [0 if g is None else len(g) for g in grad_outputs]
+    if len(set(counts)) != 1 or not counts[0]:
+        raise ShapeError(f"grad: with is_grads_batched all grad_outputs must be (N, ...), N > 0: got N of {counts}.")
     rows = [
         grad(outputs, inputs, [g[i] for g in grad_outputs], True, create_graph, True, missing[0], False, missing[1])
-        for i in range(counts.pop())
+        for i in range(counts[0])
     ]
     return tuple(None if column[0] is None else F.stack(list(column)) for column in zip(*rows))
 

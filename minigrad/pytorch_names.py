@@ -210,40 +210,15 @@ class Typed(type):
         return isinstance(x, Tensor) and x.dtype == cls.dtype
 
 
-class FloatTensor(metaclass=Typed):
-    dtype = np.dtype("float32")
-
-
-class DoubleTensor(metaclass=Typed):
-    dtype = np.dtype("float64")
-
-
-class HalfTensor(metaclass=Typed):
-    dtype = np.dtype("float16")
-
-
-class LongTensor(metaclass=Typed):
-    dtype = np.dtype("int64")
-
-
-class IntTensor(metaclass=Typed):
-    dtype = np.dtype("int32")
-
-
-class ShortTensor(metaclass=Typed):
-    dtype = np.dtype("int16")
-
-
-class CharTensor(metaclass=Typed):
-    dtype = np.dtype("int8")
-
-
-class ByteTensor(metaclass=Typed):
-    dtype = np.dtype("uint8")
-
-
-class BoolTensor(metaclass=Typed):
-    dtype = np.dtype("bool")
+FloatTensor = Typed("FloatTensor", (), {"dtype": np.dtype("float32")})
+DoubleTensor = Typed("DoubleTensor", (), {"dtype": np.dtype("float64")})
+HalfTensor = Typed("HalfTensor", (), {"dtype": np.dtype("float16")})
+LongTensor = Typed("LongTensor", (), {"dtype": np.dtype("int64")})
+IntTensor = Typed("IntTensor", (), {"dtype": np.dtype("int32")})
+ShortTensor = Typed("ShortTensor", (), {"dtype": np.dtype("int16")})
+CharTensor = Typed("CharTensor", (), {"dtype": np.dtype("int8")})
+ByteTensor = Typed("ByteTensor", (), {"dtype": np.dtype("uint8")})
+BoolTensor = Typed("BoolTensor", (), {"dtype": np.dtype("bool")})
 
 
 def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:

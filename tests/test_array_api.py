@@ -4,7 +4,9 @@ import array
 import inspect
 import math
 import operator
+import pickle
 import warnings
+from copy import deepcopy
 
 import array_api_strict as strict
 import numpy as np
@@ -498,6 +500,34 @@ def test_special_cases(name, a, b, expected, dtype):
         x, y = mg.full(shape_a, a, dtype=dtype), mg.full(shape_b, b, dtype=dtype)
         shape = np.broadcast_shapes(shape_a, shape_b)
         same(getattr(mg, name)(x, y), np.full(shape, expected, dtype))
+        same(getattr(mg, name)(x, b), np.full(shape_a, expected, dtype))  # a number beside an array
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (64, 999), (31, 0)])
+def test_the_power_one_half_is_not_the_root(shape, dtype):
+    """At -infinity and -0: infinity and 0; by operator, in place and by name, of small and large arrays and views."""
+    for value, expected in ((-inf, inf), (-0.0, 0.0), (4.0, 2.0), (-1.0, nan)):
+        x, e = mg.full(shape, value, dtype=dtype), np.full(shape, expected, dtype)
+        same(x**0.5, e)
+        same(x.mT**0.5 if x.ndim == 2 else mg.pow(x, 0.5), e.T if x.ndim == 2 else e)
+        x **= 0.5
+        same(x, e)
+
+
+def test_dtypes_are_not_equal_to_nothing():
+    """NumPy takes None for float64; a dtype of the namespace is looked up, and None means that it was not found."""
+    for name in DTYPES:
+        dtype = getattr(array_api, name)
+        assert not (None == dtype or dtype == None) and dtype != None  # noqa: E711, SIM300
+        for equal in (name, np.dtype(name), getattr(np, name), mg.ones(1, dtype=dtype).dtype):
+            assert dtype == equal and equal == dtype
+        assert hash(dtype) == hash(np.dtype(name)) and isinstance(dtype, np.dtype)
+        assert repr(dtype) == f"dtype('{name}')" and str(dtype) == dtype.name == name
+        for copied in (deepcopy(dtype), pickle.loads(pickle.dumps(dtype))):
+            assert copied == dtype
+    assert mg.float64.itemsize == 8 and np.zeros(1, mg.float64).dtype == mg.float64
+    assert np.result_type(mg.float64, np.float32) == mg.float64 and mg.float64 not in (mg.float32, mg.complex128)
 
 
 # ---- indexing and mutation -------------------------------------------------------------------------------------------
