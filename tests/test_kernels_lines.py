@@ -86,12 +86,51 @@ def test_running_extremes(largest):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_running_from_the_end(dtype):
+    """Along an axis that is turned, as in the gradient of a running sum."""
+    for shape, axis in SHAPES:
+        x = np.flip(1 + numbers(shape, dtype) / 50, axis)
+        for name in ("cumsum", "cumprod"):
+            expected, found = both(name, x.astype(np.float64), axis=axis)[0], both(name, x, axis=axis)[1]
+            np.testing.assert_allclose(found, expected, rtol=2e-5 if dtype == np.float32 else 1e-12)
+            assert found.dtype == dtype and found.flags.writeable
+            assert np.flip(found, axis).flags.carray or shape[axis] == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradient_of_running_products(dtype):
+    """The body's numbers, at zeros too, for every layout; and the sums they stand for."""
+    for shape, axis in SHAPES:
+        x, dy = 1 + numbers(shape, np.float64) / 50, numbers(shape, np.float64, 1)
+        x.flat[::29] = 0
+        y = np.cumprod(x, axis)
+        with mg.use_backend("numpy"):
+            expected = get_backend("numpy").F.cumprod_backward(dy, x, y, axis=axis)
+        for a, b, c in zip(*(layouts(v.astype(dtype)) for v in (dy, x, y))):
+            given = expected[::-1] if a.strides[0] < 0 else expected
+            if a.strides[0] < 0 and axis == 0:
+                continue  # another product
+            found = get_backend("numba").F.cumprod_backward(a, b, c, axis=axis)
+            tolerance = 2e-5 if dtype == np.float32 else 1e-12
+            np.testing.assert_allclose(found, given, rtol=tolerance, atol=10 * tolerance)
+            assert found.dtype == dtype
+    x, g = np.array([2.0, np.inf, 3.0, np.nan, 1.0]), np.ones(5)
+    x, g = (np.tile(v, (300, 1)).astype(dtype) for v in (x, g))
+    found = get_backend("numba").F.cumprod_backward(g, x, np.cumprod(x, 1), axis=1)
+    np.testing.assert_array_equal(np.isnan(found[7]), [True, True, True, False, True])  # its own gradient has no NaN
+    x[:, 3] = 1
+    found = get_backend("numba").F.cumprod_backward(g, x, np.cumprod(x, 1), axis=1)
+    np.testing.assert_array_equal(found[7], [np.inf, 20, np.inf, np.inf, np.inf])
+
+
 def test_lines_do_not_depend_on_the_threads():
     x, before, found = numbers((301, 100), np.float32), mg.get_num_threads(), []
     try:
         for n in (1, 3):
             mg.set_num_threads(n)
             found.append([both(name, x, axis=a)[1] for name in (*ORDERS, "cumsum", "logcumsumexp") for a in (0, 1)])
+            found[-1] += [get_backend("numba").F.cumprod_backward(x, x, x, axis=a) for a in (0, 1)]
     finally:
         mg.set_num_threads(before)
     for a, b in zip(*found):

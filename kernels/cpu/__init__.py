@@ -23,10 +23,10 @@ KERNELS = {
         *("group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"),
         *("batch_norm_inference", "batch_norm_inference_backward"),
     ),
-    "elementwise": ("copy", "where", "power"),
+    "elementwise": ("copy", "where", "power", "clip", "nan_to_num"),
     "blocks": ("concat", "stack"),
     "sort": ("sort", "argsort"),
-    "scan": ("cumsum", "cumprod", "logcumsumexp", "argcummax"),
+    "scan": ("cumsum", "cumprod", "cumprod_backward", "logcumsumexp", "argcummax"),
     "pool": (
         *("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),
         *("adaptive_avg_pool", "adaptive_avg_pool_backward"),

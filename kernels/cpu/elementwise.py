@@ -81,10 +81,10 @@ def make(zero):
         {parameters}
         size, run, block = given[0], given[1], given[2]
         i, stop = size * part // parts, size * (part + 1) // parts
+        segment = i // run
+        within = i - segment * run
         {buffers}
         while i < stop:
-            segment = i // run
-            within = i - segment * run
             n = min(run - within, stop - i, block)
             {places}
             y = carray(pointer(c_base + size_of * i), (n,), kind)
@@ -92,6 +92,9 @@ def make(zero):
                 {reads}
                 y[j] = {expression}
             i += n
+            within += n
+            if within == run:
+                segment, within = segment + 1, 0
         {kept}
 
     return work
@@ -105,7 +108,8 @@ _BUFFER = """
 _PLACE = """
             at{i} = within * given[{k} + 1]
             for level in range({k} + 3, {k} + 3 + 3 * given[{k} + 2], 3):
-                at{i} += segment // given[level] % given[level + 1] * given[level + 2]
+                place = segment // given[level] if given[level] > 1 else segment
+                at{i} += (place % given[level + 1] if given[level + 1] else place) * given[level + 2]
             from{i} = base{i} + {size} * at{i}
             if given[{k} + 1] == 0:
                 if held{i} != from{i}:
@@ -215,6 +219,26 @@ def where(condition, a, b):
     """y = a where the condition holds, else b."""
     dtype = a.dtype if hasattr(a, "dtype") else b.dtype
     return apply(_chosen, (as_operand(a, dtype), as_operand(b, dtype), condition), dtype)
+
+
+_clipped = worker("clip", "minimum(maximum({x}, {min}), {max})", ("x", "min", "max"))
+
+
+def clip(x, min=None, max=None):
+    """y = x, or min where x < min, or max where x > max."""
+    bounds = -math.inf if min is None else min, math.inf if max is None else max
+    return apply(_clipped, (x, *(as_operand(bound, x.dtype) for bound in bounds)), x.dtype)
+
+
+_FINITE = "where({x} != {x}, {nan}, where({x} > {most}, {above}, where({x} < {least}, {below}, {x})))"
+_finite = worker("nan_to_num", _FINITE, ("x",), ("nan", "above", "below", "most", "least"))
+
+
+def nan_to_num(x, *, nan=0.0, posinf=None, neginf=None):
+    """y = x with numbers for NaN and the infinities."""
+    most = float(np.finfo(x.dtype).max)
+    given = nan, most if posinf is None else posinf, -most if neginf is None else neginf
+    return apply(_finite, (x,), x.dtype, [*given, most, -most])
 
 
 _powers = on_all_threads("power")

@@ -29,54 +29,106 @@ def _plus(x, y):
         y[j] += x[j]
 
 
+@register_jitable(error_model="numpy")
+def _wrong(i, size):
+    """Negative if i is not from 0 to size - 1; to be joined by |."""
+    return i | (size - 1 - i)
+
+
+@register_jitable(error_model="numpy")
+def _plain(at, size):
+    """Are all of these from 0 to size - 1? One pass in vectors, so that the next need not ask."""
+    wrong = np.int64(0)
+    for j in range(at.size):
+        wrong |= _wrong(at[j], size)
+    return wrong >= 0
+
+
+@register_jitable(error_model="numpy")
+def _add_runs(v, at, sums):
+    """sums[at[j]] += v[j]. What goes to the same place in a row, as the gradients of running extremes do, is added up
+    first: memory that was just written is slow to read."""
+    last, total = np.uint64(at[0]), v[0]
+    for j in range(1, at.size):
+        i = np.uint64(at[j])
+        if i == last:
+            total += v[j]
+        else:
+            sums[last] += total
+            last, total = i, v[j]
+    sums[last] += total
+
+
 @compiled
 def _gather(zero):
-    """a: table (N, D); b: n numbers, int64; c: (n, D). numbers: N, D, n, the address of an int64, 1 if one is wrong."""
+    """a: tables (O, N, D); b: n numbers, int64; c: (O, n, D). numbers: N, D, n, the address of an int64, 1 if one is
+    wrong, O."""
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, part, parts):
-        given = carray(pointer(numbers), (4,), np.int64)
-        size, width, n = given[0], given[1], given[2]
-        table, y = carray(pointer(a_base), (size, width), kind), carray(pointer(c_base), (n, width), kind)
+        given = carray(pointer(numbers), (5,), np.int64)
+        size, width, n, tables = given[0], given[1], given[2], given[4]
+        table = carray(pointer(a_base), (tables * size, width), kind)
+        y = carray(pointer(c_base), (tables * n, width), kind)
         index = carray(pointer(b_base), (n,), np.int64)
-        for i in range(n * part // parts, n * (part + 1) // parts):
+        start, stop = tables * n * part // parts, tables * n * (part + 1) // parts
+        o, i = start // n, start % n
+        if width == 1 and _plain(index, size):
+            while start < stop:
+                m = min(n - i, stop - start)
+                line, out = table[o * size : (o + 1) * size, 0], y[start : start + m, 0]
+                for j in range(m):
+                    out[j] = line[np.uint64(index[i + j])]
+                start, o, i = start + m, o + 1, 0
+            return
+        for to in range(start, stop):
             row = index[i] + size if index[i] < 0 else index[i]
             if 0 <= row < size:
-                _copy(table[row], y[i])
+                _copy(table[o * size + row], y[to])
             else:
                 carray(pointer(given[3]), (1,), np.int64)[0] = 1
+            i += 1
+            if i == n:
+                o, i = o + 1, 0
 
     return work
 
 
 @compiled
 def _scatter(zero):
-    """a: v (n, D); b: n numbers, int64; c: table (N, D), set to the sums. numbers: as for _gather."""
+    """a: v (O, n, D); b: n numbers, int64; c: tables (O, N, D), set to the sums. numbers: as for _gather."""
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, part, parts):
-        given = carray(pointer(numbers), (4,), np.int64)
-        size, width, n = given[0], given[1], given[2]
-        v, table = carray(pointer(a_base), (n, width), kind), carray(pointer(c_base), (size, width), kind)
+        given = carray(pointer(numbers), (5,), np.int64)
+        size, width, n, tables = given[0], given[1], given[2], given[4]
+        v = carray(pointer(a_base), (tables * n, width), kind)
+        table = carray(pointer(c_base), (tables * size, width), kind)
         index = carray(pointer(b_base), (n,), np.int64)
-        low, high = size * part // parts, size * (part + 1) // parts
-        table[low:high] = zero
-        for i in range(n):
-            row = index[i] + size if index[i] < 0 else index[i]
-            if low <= row < high:
-                _plus(v[i], table[row])
-            elif not 0 <= row < size:
-                carray(pointer(given[3]), (1,), np.int64)[0] = 1
+        first, last = tables * size * part // parts, tables * size * (part + 1) // parts
+        table[first:last] = zero
+        plain = width == 1 and _plain(index, size)
+        for o in range(first // size, (last + size - 1) // size):  # the tables that this part has rows of
+            low, high = max(0, first - o * size), min(size, last - o * size)
+            if plain and high - low == size:
+                _add_runs(v[o * n : (o + 1) * n, 0], index, table[o * size : (o + 1) * size, 0])
+                continue
+            for i in range(n):
+                row = index[i] + size if index[i] < 0 else index[i]
+                if low <= row < high:
+                    _plus(v[o * n + i], table[o * size + row])
+                elif not 0 <= row < size:
+                    carray(pointer(given[3]), (1,), np.int64)[0] = 1
 
     return work
 
 
-def _run(worker, op, a, index, c, rows, width, parts):
-    """One of the workers on the table of so many rows; raises IndexRangeError if a number is out of range."""
+def _run(worker, op, a, index, c, tables, rows, width, parts):
+    """One of the workers on tables of so many rows; raises IndexRangeError if a number is out of range."""
     index = index if index.flags.carray and index.dtype == np.int64 else np.array(index, np.int64, order="C")
     wrong = np.zeros(1, np.int64)
-    numbers = (rows, width, index.size, wrong.ctypes.data)
-    alone = width * index.size < PARALLEL_FROM
+    numbers = (rows, width, index.size, wrong.ctypes.data, tables)
+    alone = tables * width * index.size < PARALLEL_FROM
     run(worker(a.dtype), a, index.reshape(-1).view(a.dtype), c, numbers, alone=alone, parts=parts)
     if wrong[0]:
         raise IndexRangeError(f"{op}: indices must be from {-rows} to {rows - 1}: got {index.min()} to {index.max()}.")
@@ -84,15 +136,19 @@ def _run(worker, op, a, index, c, rows, width, parts):
 
 
 def getitem(x, index, *, key):
-    """y[...] = x[index[...]]. x: (N, ...) contiguous; index: integers; y: (*index.shape, ...)."""
-    y = np.empty((*index.shape, *x.shape[1:]), x.dtype)
-    return _run(_gather, "getitem", x, index, y, len(x), math.prod(x.shape[1:]), 2 * PARTS)
+    """y[o, ..., i] = x[o, index[...], i]. x: (O, N, I) contiguous, the axis behind the whole ones of the key in the
+    middle; index: integers."""
+    axis = len(key) - 1
+    y = np.empty((*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]), x.dtype)
+    sizes = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
+    return _run(_gather, "getitem", x, index, y, *sizes, 2 * PARTS)
 
 
 def scatter(v, index, *, key, shape):
-    """Zeros of `shape` (N, ...) with v[...] added to row index[...]. v: (*index.shape, ...)."""
-    v = v if v.flags.carray else v.copy()
-    return _run(_scatter, "scatter", v, index, np.empty(shape, v.dtype), shape[0], math.prod(shape[1:]), PARTS)
+    """Zeros of `shape` (O, N, I) with v[o, ..., i] added at [o, index[...], i]: the adjoint of getitem."""
+    v, axis = v if v.flags.carray else v.copy(), len(key) - 1
+    sizes = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+    return _run(_scatter, "scatter", v, index, np.empty(shape, v.dtype), *sizes, PARTS)
 
 
 # ---- along an axis ---------------------------------------------------------------------------------------------------
@@ -106,12 +162,6 @@ LEAST_COLUMNS, MOST_COLUMNS = 16, 128
 def _positive(i, size):
     """The index counted from the front."""
     return i + size if i < 0 else i
-
-
-@register_jitable(error_model="numpy")
-def _wrong(i, size):
-    """Negative if i is not from 0 to size - 1; to be joined by |."""
-    return i | (size - 1 - i)
 
 
 @register_jitable(error_model="numpy")
@@ -142,6 +192,10 @@ def _take(zero):
                 line = carray(pointer(a_base + buffer.itemsize * o * size), (size,), kind)
                 out = carray(pointer(c_base + buffer.itemsize * o * n), (n,), kind)
                 at = carray(pointer(given[5] + 8 * o * n), (n,), np.int64)
+                if _plain(at, size):
+                    for j in range(n):
+                        out[j] = line[np.uint64(at[j])]
+                    continue
                 for j in range(n):
                     i = _positive(at[j], size)
                     wrong |= _wrong(i, size)
@@ -186,6 +240,9 @@ def _add(zero):
                 line = carray(pointer(c_base + buffer.itemsize * o * size), (size,), kind)
                 more = carray(pointer(a_base + buffer.itemsize * o * n), (n,), kind)
                 at = carray(pointer(given[5] + 8 * o * n), (n,), np.int64)
+                if _plain(at, size):
+                    _add_runs(more, at, line)
+                    continue
                 for j in range(n):
                     i = _positive(at[j], size)
                     wrong |= _wrong(i, size)

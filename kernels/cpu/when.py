@@ -209,6 +209,21 @@ def where_when(condition, a, b):
     return _in_runs(placed(*arrays, condition), _WHERE_FROM)
 
 
+def clip_when(x, min=None, max=None):
+    """Refused: few elements, several types; short runs."""
+    if x.size < _WHERE_FROM or x.dtype not in FLOATS:
+        return False
+    arrays = [b for b in (min, max) if b is not None and type(b) not in (float, int)]
+    return all(b.dtype == x.dtype for b in arrays) and _in_runs(placed(x, *arrays), _WHERE_FROM)
+
+
+def nan_to_num_when(x, *, nan=0.0, posinf=None, neginf=None):
+    """Refused: few elements, other replacements than numbers."""
+    given = all(type(v) in (float, int, type(None)) for v in (nan, posinf, neginf))
+    return given and x.size >= _LOOP_FROM and x.dtype in FLOATS
+
+
+clip_when.smallest, clip_when.checks_shapes, nan_to_num_when.smallest = _WHERE_FROM, True, _LOOP_FROM
 where_when.smallest, where_when.checks_shapes = 256, True  # of the condition and a: b is seldom much larger
 POWERS = {2: "{a} * {a}", 3: "{a} * {a} * {a}", 4: "({a} * {a}) * ({a} * {a})", -1: "1 / {a}"}
 POWERS[0.5] = "sqrt(where({a} + {a} == {a}, abs({a}), {a}))"  # unlike the root's, infinity at -infinity and 0 at -0
@@ -260,7 +275,8 @@ def layout(*inputs, ordered=True):
     where their elements do not lie side by side along runs.
 
     The output is `run` elements after another `run`, in which an input is contiguous (step 1) or constant (step 0);
-    run number s begins in it at the sum over its levels of s // part % count * width. The output has the order of
+    run number s begins in it at the sum over its levels of s // part % count * width, a count of 0 for one that does
+    not begin again. The output has the order of
     axes of a contiguous input, else of the first input that repeats nothing; C order if not `ordered`.
     """
     ndim = max(len(own) for own, *_ in inputs)
@@ -295,6 +311,8 @@ def layout(*inputs, ordered=True):
             part *= shape[i]
         if len(levels) > LEVELS:
             return None
+        if levels and levels[-1][0] * levels[-1][1] == part:
+            levels[-1][1] = 0
         found = [n for level in levels for n in level]
         reads += (0, int(not axes or step[axes[-1]]), len(levels), *found, *[0] * (3 * LEVELS - len(found)))
     block = run if all(reads[1 :: READS]) else min(run, _BLOCK)
@@ -486,6 +504,11 @@ def cumsum_when(x, *, axis=-1):
 def argcummax_when(x, *, axis=-1, largest=True):
     """Refused: few elements."""
     return _has_lines(x, axis)
+
+
+def cumprod_backward_when(dy, x, products, *, axis):
+    """Refused: few elements, several types or shapes."""
+    return _has_lines(x, axis) and _of(x.dtype, x.shape, dy, products)
 
 
 argsort_when, cumprod_when, logcumsumexp_when = sort_when, cumsum_when, cumsum_when
@@ -680,21 +703,32 @@ def gru_gates_backward_when(dh, h, gates):
 _ROWS_FROM, _ROW_SUMS_FROM = 32_768, 1_024  # elements; NumPy copies rows well, and adds them up after sorting
 
 
+_WHOLE = slice(None)
+
+
 def getitem_when(x, *arrays, key):
-    """Refused: all but one array of integers as the whole key; few elements, memory in no order."""
-    if len(arrays) != 1 or len(key) != 1 or x.dtype not in FLOATS or arrays[0].dtype.kind not in "iu" or not x.ndim:
+    """Refused: all but one array of integers, behind whole axes or none; few elements, memory in no order."""
+    axis = len(key) - 1
+    if len(arrays) != 1 or x.dtype not in FLOATS or arrays[0].dtype.kind not in "iu" or axis >= x.ndim:
         return False
-    return arrays[0].size * math.prod(x.shape[1:]) >= _ROWS_FROM and len(x) > 0 and x.flags.carray
+    if not all(type(k) is slice and k == _WHOLE for k in key[:-1]):
+        return False
+    taken = x.size // x.shape[axis] * arrays[0].size if x.shape[axis] else 0
+    return taken >= _ROWS_FROM and x.flags.carray
 
 
 getitem_when.for_several = True  # a slice has no arrays
 
 
 def scatter_when(v, *arrays, key, shape):
-    """Refused: all but one array of integers as the whole key; few elements, v to be broadcast."""
-    if len(arrays) != 1 or len(key) != 1 or v.dtype not in FLOATS or arrays[0].dtype.kind not in "iu" or not shape:
+    """Refused: all but one array of integers, behind whole axes or none; few elements, v to be broadcast."""
+    axis = len(key) - 1
+    if len(arrays) != 1 or v.dtype not in FLOATS or arrays[0].dtype.kind not in "iu" or axis >= len(shape):
         return False
-    return v.size >= _ROW_SUMS_FROM and v.shape == (*arrays[0].shape, *shape[1:]) and math.prod(shape) > 0
+    if not all(type(k) is slice and k == _WHOLE for k in key[:-1]):
+        return False
+    taken = (*shape[:axis], *arrays[0].shape, *shape[axis + 1 :])
+    return v.size >= _ROW_SUMS_FROM and v.shape == taken and math.prod(shape) > 0
 
 
 scatter_when.for_several = True

@@ -6,7 +6,8 @@ steps of whole arrays. Nothing is divided, so they are right where elements are 
 
 import numpy as np
 
-from ..primitive import case, primitive, same_as
+from ..errors import ShapeError
+from ..primitive import Spec, axes_of, case, fused, primitive, result_dtype, same_as
 from .elementwise import log_of_sum
 from .sorting import INDEX, positions
 
@@ -46,14 +47,36 @@ def cumprod(xp, x, *, axis=-1):
 
 
 @cumprod.rule("x")
-def _(F, g, x, axis):
-    # dL/dx[j] = sum over i >= j of g[i] prod(x[k], k <= i, k != j) = (x[0] ... x[j-1]) s[j],
-    # s[j] = g[j] + x[j+1] s[j+1]
+def _(F, g, x, y, axis):
     if not x.shape or not x.shape[axis]:
         return g
+    return _product_gradient(F, g, x, y, axis) if x.dtype.kind == "c" else F.cumprod_backward(g, x, y, axis=axis)
+
+
+def _product_gradient(F, g, x, y, axis):
+    # dL/dx[j] = sum over i >= j of g[i] prod(x[k], k <= i, k != j) = (x[0] ... x[j-1]) s[j],
+    # s[j] = g[j] + x[j+1] s[j+1]
     axis %= len(x.shape)
-    before = shifted(F, F.cumprod(x, axis=axis), axis, -1, 1)
-    return before * from_the_end(F, shifted(F, x, axis, 1, 0), g, axis)
+    return shifted(F, y, axis, -1, 1) * from_the_end(F, shifted(F, x, axis, 1, 0), g, axis)
+
+
+def _of_one_shape(op, dy, x, products, *, axis):
+    if not dy.shape == x.shape == products.shape:
+        came = " and ".join(str(tuple(s.shape)) for s in (dy, x, products))
+        raise ShapeError(f"{op}: all shapes must agree: got {came}.")
+    axes_of(op, axis, len(x.shape))
+    return Spec(tuple(x.shape), result_dtype("same", dy, x, products))
+
+
+@fused(
+    shape=_of_one_shape,
+    public=False,
+    samples=(case((3, 4), (3, 4), (3, 4), axis=0), case((5,), (5,), (5,), axis=-1), case(*[(2, 1, 3)] * 3, axis=1)),
+)
+def cumprod_backward(F, dy, x, products, *, axis):
+    """dx[j] = products[j-1] (dy[j] + x[j+1] dy[j+1] + x[j+1] x[j+2] dy[j+2] + ...): the gradient of the running
+    products of x along `axis`. dy, x, products, dx: one shape. Nothing is divided."""
+    return _product_gradient(F, dy, x, products, axis)
 
 
 @primitive(checked=True, shape=same_as("x"), kind="float", samples=ALONG, public=False, complex_ok=True)
