@@ -210,6 +210,15 @@ def test_batch_norm_of_a_constant_channel(shape):
     np.testing.assert_allclose(mean[3:], expected.mean(axis=axes), atol=1e-7)
 
 
+@pytest.mark.parametrize("shape", [(2, 64), (129, 1), (3, 127), (7, 128), (40, 129), (5, 300), (33, 1024), (1000, 17)])
+def test_batch_norm_of_matrices(shape):
+    samples = [case(shape, shape[1:], shape[1:]), case(shape, eps=1e-2)]
+    assert testing.check_kernel("batch_norm", samples=samples)
+    line = shape[1:]
+    samples = [case(shape, line, line, shape, line, line, line), case(shape, line, line, shape, line, line)]
+    assert testing.check_kernel("batch_norm_backward", samples=samples, factor=64)
+
+
 def test_batch_norm_of_an_infinity():
     for shape in ((64, 3, 7, 9), (64, 3)):
         x = np.ones(shape, np.float32)

@@ -73,6 +73,16 @@ def test_largest_of_opposite_infinities():
     assert (F.max(x, axis=1) == np.inf).all() and (F.min(x, axis=1) == -np.inf).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_of_short_rows_read_no_neighbour(dtype):
+    for n in (16, 17, 31, 32, 33, 47, 49, 63, 64, 65):
+        x = np.random.default_rng(n).standard_normal((1_500, n)).astype(dtype)
+        x[::7], x[5, 0], x[6, -1], x[8, 3], x[9, n // 2] = np.nan, np.inf, -np.inf, np.nan, 1e30
+        got, wide = F.sum(x, axis=-1), x.astype(np.float64)
+        np.testing.assert_allclose(got, wide.sum(axis=-1), rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-5)
+        np.testing.assert_array_equal(F.mean(x, axis=-1), got / dtype(n))
+
+
 def test_sums_are_as_exact_as_pairwise_ones():
     x = (1 + np.random.default_rng(1).random(3_000_001)).astype(np.float32)
     exact = x.sum(dtype=np.float64)

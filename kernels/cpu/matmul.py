@@ -10,6 +10,7 @@ Products with one to FEW rows on either side read a matrix once and are as fast 
 own, inner products where the matrix is stored along the summed axis, sums of its rows otherwise.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -241,20 +242,25 @@ def _product(a, b, shape, a_batch, b_batch, batch, m, n, k, row=None):
         if c is not None:
             return c if row is None else np.add(c, row, out=c)
     c = np.empty(shape, a.dtype)
-    row_units, panels = -(-m // _BLOCK), -(-n // _WIDTH[a.itemsize])
-    packs = b_transposed or (
-        m >= _PACK_FROM_ROWS and min(k, _DEPTH) * n * a.itemsize >= _PACK_FROM_BYTES and panels > 1
-    )
+    row_base = 0 if row is None else row.ctypes.data
+    numbers, parts = _plan(a.itemsize, a_batch, b_batch, batch, m, n, k, a_transposed, b_transposed, row_base)
+    run(_multiply(a.dtype), a, b, c, numbers, alone=batch * m * n * k < PARALLEL_FROM, parts=parts)
+    return c
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(size, a_batch, b_batch, batch, m, n, k, a_transposed, b_transposed, row_base):
+    """The numbers for _multiply, and the number of parts."""
+    row_units, panels = -(-m // _BLOCK), -(-n // _WIDTH[size])
+    packs = b_transposed or (m >= _PACK_FROM_ROWS and min(k, _DEPTH) * n * size >= _PACK_FROM_BYTES and panels > 1)
     work = batch * m * n * k
     # Whole panels, so that each is packed once, or pieces of them; more than there are threads, for whoever is free.
     parts = batch * panels
     if parts < 8:
         parts *= max(1, min(8 // parts, -(-m // _PACK_FROM_ROWS) if packs else row_units, work // (parts * PART)))
-    row_base = 0 if row is None else row.ctypes.data
     units = batch * panels * row_units
     numbers = (a_batch, b_batch, m, n, k, a_transposed, b_transposed, units, row_base, packs)
-    run(_multiply(a.dtype), a, b, c, numbers, alone=work < PARALLEL_FROM, parts=min(parts, 64))
-    return c
+    return np.array(numbers, np.int64), min(parts, 64)
 
 
 def matmul(a, b):

@@ -17,10 +17,10 @@ from .tiles import item_size
 from .vectormath import float_of
 from .vectors import first, lanes, load, splat, store, total
 
-PARALLEL_FROM = 12_288  # elements
+PARALLEL_FROM = 20_000  # elements
 BLOCKS = 16  # of rows, each with its own sums for weight and bias
+COLUMNS = 128  # channels a task of batch normalisation of a matrix
 SPAN = 2_048  # numbers summed at once: the error grows with n / SPAN + SPAN / 16 additions
-COLUMNS = 64  # channels a task of batch normalisation of a matrix
 
 # Sums may be taken in another order (eight or sixteen partial sums, one for each lane); nothing else is relaxed.
 _row_sum = register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
@@ -345,25 +345,6 @@ def _scaled(x, mean, scale, bias, y):
         y[j] = (x[j] - mean) * scale + bias
 
 
-@_row
-def _add(x, total):
-    for j in range(x.size):
-        total[j] += x[j]
-
-
-@_row
-def _add_about(x, mean, rest, squares):
-    for j in range(x.size):
-        rest[j] += x[j] - mean[j]
-        squares[j] += (x[j] - mean[j]) * (x[j] - mean[j])
-
-
-@_row
-def _column_affine(x, mean, scale, bias, y):
-    for j in range(x.size):
-        y[j] = (x[j] - mean[j]) * scale[j] + bias[j]
-
-
 @compiled
 def _batch(zero):
     """a: x (B, C, S); b: weight, bias, mean, variance, scale (5, C), the last three written; c: y (B, C, S).
@@ -384,28 +365,41 @@ def _batch(zero):
                 for b in range(n):
                     _scaled(x[b, c], mean, scale, line[1, c], y[b, c])
             return
-        rows, out = carray(pointer(a_base), (n, channels), kind), carray(pointer(c_base), (n, channels), kind)
-        tasks = (channels + COLUMNS - 1) // COLUMNS
+        width, itemsize, count = lanes(zero), item_size(zero), kind(n)
+        row, tasks = itemsize * channels, (channels + COLUMNS - 1) // COLUMNS
+        means, squares, scales = b_base + 2 * row, b_base + 3 * row, b_base + 4 * row  # `scales` holds the rest first
         for task in range(tasks * thread // threads, tasks * (thread + 1) // threads):
             start, stop = task * COLUMNS, min(channels, (task + 1) * COLUMNS)
-            mean, var, scale = line[2, start:stop], line[3, start:stop], line[4, start:stop]
-            mean[:] = kind(0)
-            for b in range(n):
-                _add(rows[b, start:stop], mean)
-            rest = scale
-            for j in range(mean.size):
-                mean[j] /= kind(n)
-                var[j] = rest[j] = kind(0)
-            for b in range(n):
-                _add_about(rows[b, start:stop], mean, rest, var)
-            for j in range(mean.size):  # as in _mean_and_squares
-                r = rest[j] / kind(n)
-                var[j] /= kind(n)
-                if r == r:
-                    mean[j], var[j] = mean[j] + r, max(var[j] - r * r, kind(0))
-                scale[j] = line[0, start + j] / kind(math.sqrt(var[j] + eps))
-            for b in range(n):
-                _column_affine(rows[b, start:stop], mean, scale, line[1, start:stop], out[b, start:stop])
+            for j in range(start, stop):
+                line[2, j] = line[3, j] = line[4, j] = zero
+            for i in range(n):
+                for j in range(start, stop, width):
+                    keep, at = first(zero, stop - j), itemsize * j
+                    store(
+                        load(zero, means + at, keep, zero) + load(zero, a_base + i * row + at, keep, zero),
+                        means + at,
+                        keep,
+                    )
+            for j in range(start, stop):
+                line[2, j] /= count
+            for i in range(n):
+                for j in range(start, stop, width):
+                    keep, at = first(zero, stop - j), itemsize * j
+                    away = load(zero, a_base + i * row + at, keep, zero) - load(zero, means + at, keep, zero)
+                    store(load(zero, scales + at, keep, zero) + away, scales + at, keep)
+                    store(away * away + load(zero, squares + at, keep, zero), squares + at, keep)
+            for j in range(start, stop):  # as in _mean_and_squares
+                rest = line[4, j] / count
+                line[3, j] /= count
+                if rest == rest:
+                    line[2, j], line[3, j] = line[2, j] + rest, max(line[3, j] - rest * rest, kind(0))
+                line[4, j] = line[0, j] / kind(math.sqrt(line[3, j] + eps))
+            for i in range(n):
+                for j in range(start, stop, width):
+                    keep, at = first(zero, stop - j), itemsize * j
+                    away = load(zero, a_base + i * row + at, keep, zero) - load(zero, means + at, keep, zero)
+                    y = away * load(zero, scales + at, keep, zero) + load(zero, b_base + row + at, keep, zero)
+                    store(y, c_base + i * row + at, keep)
 
     return work
 
@@ -426,29 +420,16 @@ def _batch_slope(g, x, mean, factor, slope, offset, dx):
         dx[j] = g[j] * factor + (x[j] - mean) * slope + offset
 
 
-@_row
-def _add_slopes(g, x, mean, total, along):
-    for j in range(x.size):
-        total[j] += g[j]
-        along[j] += g[j] * (x[j] - mean[j])
-
-
-@_row
-def _column_slope(g, x, mean, factor, slope, offset, dx):
-    for j in range(x.size):
-        dx[j] = g[j] * factor[j] + (x[j] - mean[j]) * slope[j] + offset[j]
-
-
 @compiled
 def _batch_backward(zero):
     """a: x; b: g; c: dx (B, C, S). numbers: B, C, S, the address of dmean, dvar, mean, rstd, weight, dweight, dbias
-    and two lines of workspace (9, C)."""
+    (7, C)."""
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, thread, threads):
         given = carray(pointer(numbers), (4,), np.int64)
         n, channels, size = given[0], given[1], given[2]
-        line = carray(pointer(given[3]), (9, channels), kind)
+        line = carray(pointer(given[3]), (7, channels), kind)
         count = kind(n * size)
         if size > 1:
             x = carray(pointer(a_base), (n, channels, size), kind)
@@ -470,27 +451,31 @@ def _batch_backward(zero):
                 for b in range(n):
                     _batch_slope(g[b, c], x[b, c], mean, factor, slope, offset, dx[b, c])
             return
-        rows, slopes = carray(pointer(a_base), (n, channels), kind), carray(pointer(b_base), (n, channels), kind)
-        out = carray(pointer(c_base), (n, channels), kind)
-        tasks = (channels + COLUMNS - 1) // COLUMNS
+        width, itemsize, lines = lanes(zero), item_size(zero), given[3]
+        row, tasks = itemsize * channels, (channels + COLUMNS - 1) // COLUMNS
         for task in range(tasks * thread // threads, tasks * (thread + 1) // threads):
             start, stop = task * COLUMNS, min(channels, (task + 1) * COLUMNS)
-            means, alongs, totals = line[2, start:stop], line[5, start:stop], line[6, start:stop]
-            factors, lines, offsets = line[4, start:stop], line[7, start:stop], line[8, start:stop]
-            alongs[:] = kind(0)
-            totals[:] = kind(0)
-            for b in range(n):
-                _add_slopes(slopes[b, start:stop], rows[b, start:stop], means, totals, alongs)
-            for j in range(means.size):
-                rstd = line[3, start + j]
-                alongs[j] *= rstd
-                factors[j] *= rstd
-                lines[j] = (kind(2) * line[1, start + j] - factors[j] * rstd * alongs[j]) / count
-                offsets[j] = (line[0, start + j] - factors[j] * totals[j]) / count
-            for b in range(n):
-                _column_slope(
-                    slopes[b, start:stop], rows[b, start:stop], means, factors, lines, offsets, out[b, start:stop]
-                )
+            for j in range(start, stop):
+                line[5, j] = line[6, j] = zero
+            for i in range(n):
+                for j in range(start, stop, width):
+                    keep, at = first(zero, stop - j), itemsize * j
+                    to, g = lines + at, load(zero, b_base + i * row + at, keep, zero)
+                    away = load(zero, a_base + i * row + at, keep, zero) - load(zero, to + 2 * row, keep, zero)
+                    store(g * away + load(zero, to + 5 * row, keep, zero), to + 5 * row, keep)
+                    store(g + load(zero, to + 6 * row, keep, zero), to + 6 * row, keep)
+            for j in range(start, stop):  # factor, slope and offset in the place of weight, dvar and dmean
+                line[5, j] *= line[3, j]
+                line[4, j] *= line[3, j]
+                line[1, j] = (kind(2) * line[1, j] - line[4, j] * line[3, j] * line[5, j]) / count
+                line[0, j] = (line[0, j] - line[4, j] * line[6, j]) / count
+            for i in range(n):
+                for j in range(start, stop, width):
+                    keep, at = first(zero, stop - j), itemsize * j
+                    to, g = lines + at, load(zero, b_base + i * row + at, keep, zero)
+                    away = load(zero, a_base + i * row + at, keep, zero) - load(zero, to + 2 * row, keep, zero)
+                    slope = g * load(zero, to + 4 * row, keep, zero) + away * load(zero, to + row, keep, zero)
+                    store(slope + load(zero, to, keep, zero), c_base + i * row + at, keep)
 
     return work
 
@@ -510,7 +495,7 @@ def batch_norm(x, weight=None, bias=None, *, eps=1e-5):
 def batch_norm_backward(dy, dmean, dvar, x, mean, rstd, weight=None):
     """The gradients of batch_norm for x (B, C, ...), weight and bias (C,), from those of y, mean and var."""
     n, channels = x.shape[:2]
-    line = np.empty((9, channels), x.dtype)
+    line = np.empty((7, channels), x.dtype)
     line[0], line[1], line[2], line[3] = dmean, dvar, mean, rstd
     line[4] = 1 if weight is None else weight
     x, dy, dx = _ready(x), _ready(dy), np.empty(x.shape, x.dtype)

@@ -70,7 +70,7 @@ def run(worker, a, b, c, numbers, *, alone=False, parts=None):
 
     a, b, c: contiguous, writeable arrays of one dtype.
     """
-    a, b, c, numbers = a.reshape(-1), b.reshape(-1), c.reshape(-1), np.array(numbers, np.int64)
+    a, b, c, numbers = a.reshape(-1), b.reshape(-1), c.reshape(-1), np.asarray(numbers, np.int64)
     threads = 1 if alone else get_num_threads()
     parts = threads if parts is None else min(parts, MOST_PARTS)
     if threads == 1 or parts == 1:
