@@ -6,8 +6,11 @@ import pytest
 import minigrad as mg
 from minigrad.backend import get_backend
 from minigrad.backend.numpy import DIRECT
+from minigrad.backend.short import SHORT
 from minigrad.mode import MODE
 from minigrad.primitive import PRIMITIVES, bools, ints, within
+
+DIRECT = {**DIRECT, **SHORT}
 
 NUMPY = get_backend("numpy")
 
@@ -32,12 +35,51 @@ def body(p, operands, params):
 def test_a_direct_function_is_its_body(name, dtype, rng):
     p = PRIMITIVES[name]
     for case in p.samples:
-        given = [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays(case, rng)]
-        for operands in (given, [np.asfortranarray(a) for a in given]):
-            y, expected = DIRECT[name](*operands, **case.params), body(p, operands, case.params)
-            assert y.dtype == expected.dtype
-            assert np.shape(y) == np.shape(expected)
-            np.testing.assert_allclose(y, expected, rtol=1e-6 if dtype == "float32" else 1e-13, atol=1e-6)
+        given = [a.astype(dtype) if a is not None and a.dtype.kind == "f" else a for a in arrays(case, rng)]
+        for operands in (given, [a if a is None else np.asfortranarray(a) for a in given]):
+            got, wanted = DIRECT[name](*operands, **case.params), body(p, operands, case.params)
+            for y, expected in zip(*(out if isinstance(out, tuple) else (out,) for out in (got, wanted)), strict=True):
+                assert y.dtype == expected.dtype
+                assert np.shape(y) == np.shape(expected)
+                np.testing.assert_allclose(y, expected, rtol=1e-6 if dtype == "float32" else 1e-13, atol=1e-6)
+
+
+SPECIAL = np.array([[1, np.nan, 2, 0], [np.inf, 0, 1, 2], [-np.inf, 0, 1, 2], [-np.inf] * 4, [1e4, -1e4, 0, 0]])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy: infinity less infinity, e**10000
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64"])
+def test_short_forms_of_networks_are_their_bodies_on_what_is_not_finite_and_on_other_types(dtype):
+    with np.errstate(invalid="ignore", over="ignore"):
+        x = np.clip(SPECIAL, -5, 5).astype(dtype) if dtype == "int64" else SPECIAL.astype(dtype)
+    x[np.isnan(SPECIAL)] = 0 if dtype == "int64" else np.nan
+    labels = np.array([0, 1, -1, 3, 2])
+    calls = [("softmax", (x,), {"axis": a}) for a in (0, -1)] + [("log_softmax", (x,), {"axis": a}) for a in (0, -1)]
+    calls += [("gelu", (x,), {}), ("gelu_backward", (x[::-1], x), {}), ("erf", (x,), {}), ("attention", (x, x, x), {})]
+    calls += [("cross_entropy", (x, labels), {}), ("layer_norm", (x, x[0], x[4]), {"ndim": 1, "eps": 1e-3})]
+    calls += [(f"{name}_backward", (x, x[::-1]), {"axis": -1}) for name in ("softmax", "log_softmax")]
+    for name, operands, params in calls:
+        got, wanted = DIRECT[name](*operands, **params), body(PRIMITIVES[name], operands, params)
+        for y, expected in zip(*(out if isinstance(out, tuple) else (out,) for out in (got, wanted)), strict=True):
+            assert y.dtype == expected.dtype, name
+            np.testing.assert_allclose(y, expected, rtol=1e-6 if dtype != "float16" else 1e-2, atol=1e-6, err_msg=name)
+
+
+def test_short_forms_of_networks_keep_their_rules():
+    x = mg.ones(3, 4)
+    for call in (
+        lambda: mg.softmax(x, axis=2),
+        lambda: mg.log_softmax(mg.ones(20, 20), axis=2),
+        lambda: mg.nn.functional.layer_norm(x, (4,), mg.ones(3)),
+        lambda: mg.nn.functional.layer_norm(mg.ones(20, 20), (20,), mg.ones(19)),
+        lambda: mg.nn.functional.group_norm(mg.ones(20, 20), 2, mg.ones(19)),
+        lambda: mg.nn.functional.batch_norm(mg.ones(20, 20), None, None, mg.ones(19), training=True),
+        lambda: mg.nn.functional.cross_entropy(x, mg.zeros(2, dtype="int64")),
+        lambda: mg.nn.functional.cross_entropy(mg.ones(20, 20), mg.zeros(19, dtype="int64")),
+        lambda: mg.nn.functional.scaled_dot_product_attention(x, x, mg.ones(2, 4)),
+    ):
+        with pytest.raises(mg.errors.MinigradError):
+            call()
 
 
 @pytest.mark.parametrize(

@@ -163,34 +163,67 @@ def _choice(p: Primitive, when: Callable, load: Callable, otherwise: Callable) -
         return kernel(*arrays, **params)
 
     if smallest := getattr(when, "smallest", 0):  # elements of the first two, below which it refuses at once
-        return _small_pass(p, smallest, run, otherwise)
+        return _written_choice(p, smallest, when, load, otherwise)
     if getattr(when, "for_several", False):  # it refuses at once where none of the variadic inputs is given
-        return _small_pass(p, 0, run, otherwise)
+        return _several_pass(p, run, otherwise)
     return run
 
 
-def _small_pass(p: Primitive, smallest: int, run: Callable, otherwise: Callable) -> Callable:
-    """`otherwise` for small arrays, after one comparison. Written out, for collecting **params and handing them on
-    takes half as long as a small reduction; for softmax it is::
+def _written_choice(p: Primitive, smallest: int, when: Callable, load: Callable, otherwise: Callable) -> Callable:
+    """`run` of `_choice`, with `otherwise` for small arrays after one comparison. Written out, for collecting **params
+    and handing them on takes half as long as a small reduction; for softmax it is::
 
         def choose(x, *, axis=_axis):
-            return otherwise(x, axis=axis) if getattr(x, "size", 1) < smallest else run(x, axis=axis)
+            if getattr(x, "size", 1) < SMALLEST:
+                return OTHERWISE(x, axis=axis)
+            try:
+                admitted = WHEN(x, axis=axis)
+            except REFUSED:
+                admitted = False
+            if not admitted:
+                return OTHERWISE(x, axis=axis)
+            return (KERNEL or LOADED())(x, axis=axis)
+
+    The capitals are what stands outside: no parameter is written so.
     """
-    keywords = [k if v is p.signature.empty else f"{k}=_{k}" for k, v in p.defaults.items()]
-    given = [f"{k}={k}" for k in p.defaults]
-    scope = {"smallest": smallest, "run": run, "otherwise": otherwise, **{f"_{k}": v for k, v in p.defaults.items()}}
-    if p.variadic:
-        *first, several = p.inputs  # in getitem: x, and the index arrays
-        head, without, with_all = [*first, f"*{several}"], first, [*first, f"*{several}"]
-        small = f"not {several}"
-    else:
-        head = [n + "=None" * (n in p.optional) for n in p.inputs]
-        without = with_all = list(p.inputs)
-        head += ["*"] * bool(keywords)
-        small = " and ".join(f'getattr({n}, "size", 1) < smallest' for n in p.inputs[:2])  # a Python number has none
-    calls = (f"{f}({', '.join([*passed, *given])})" for f, passed in (("otherwise", without), ("run", with_all)))
-    exec(f"def choose({', '.join([*head, *keywords])}):\n    return {f' if {small} else '.join(calls)}", scope)
+    head = [n + "=None" * (n in p.optional) for n in p.inputs] + ["*"] * bool(p.defaults)
+    head += [k if v is p.signature.empty else f"{k}=_{k}" for k, v in p.defaults.items()]
+    given = ", ".join([*p.inputs, *(f"{k}={k}" for k in p.defaults)])
+    small = " and ".join(f'getattr({n}, "size", 1) < SMALLEST' for n in p.inputs[:2])  # a Python number has none
+    lines = [
+        f"def choose({', '.join(head)}):",
+        f"    if {small}:",
+        f"        return OTHERWISE({given})",
+        "    try:",
+        f"        admitted = WHEN({given})",
+        "    except REFUSED:",
+        "        admitted = False",
+        "    if not admitted:",
+        f"        return OTHERWISE({given})",
+        *([] if getattr(when, "checks_shapes", False) else [f"    SHAPE(NAME, {given})"]),
+        f"    return (KERNEL or LOADED())({given})",
+    ]
+    scope: dict[str, Any] = {"SMALLEST": smallest, "WHEN": when, "OTHERWISE": otherwise, "REFUSED": REFUSED}
+    scope |= {"SHAPE": p.shape, "NAME": p.name, "KERNEL": None, **{f"_{k}": v for k, v in p.defaults.items()}}
+
+    def loaded() -> Any:
+        scope["KERNEL"] = load_kernel(load, otherwise)
+        return scope["KERNEL"]
+
+    scope["LOADED"] = loaded
+    exec("\n".join(lines), scope)
     return scope["choose"]
+
+
+def _several_pass(p: Primitive, run: Callable, otherwise: Callable) -> Callable:
+    """`otherwise` where none of the variadic inputs is given, in getitem the arrays of indices; else `run`."""
+    *first, several = p.inputs
+    head = [*first, f"*{several}", *(k if v is p.signature.empty else f"{k}=_{k}" for k, v in p.defaults.items())]
+    params = [f"{k}={k}" for k in p.defaults]
+    some, none = ", ".join([*first, f"*{several}", *params]), ", ".join([*first, *params])
+    scope = {"RUN": run, "OTHERWISE": otherwise, **{f"_{k}": v for k, v in p.defaults.items()}}
+    exec(f"def choose({', '.join(head)}):\n    return RUN({some}) if {several} else OTHERWISE({none})", scope)
+    return scope["choose"]  # type: ignore[return-value]
 
 
 def load_kernel(load: Callable, otherwise: Any = None) -> Any:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..kernels import cpu  # registers the table of kernels
-from ..primitive import PRIMITIVES
+from ..primitive import PRIMITIVES, Primitive
 from .base import load_kernel
 from .numpy import NumpyBackend
+from .short import SHORT
 
 FACTORS_FROM = 16_384  # elements: below, NumPy's own stream is as fast
 
@@ -26,6 +27,9 @@ class NumbaBackend(NumpyBackend):
         super().__init__("numba")
         self.rules = Rules()
         self.drawn: Callable | None = None
+
+    def fallback(self, p: Primitive) -> Callable:
+        return SHORT.get(p.name) or super().fallback(p)
 
     def factors(self, stream: np.random.Generator, shape: tuple[int, ...], p: float, dtype: Any) -> Any:
         """Dropout's factors: 0 with probability p, else 1 / (1 - p), as NumPy draws them from this stream. None for

@@ -52,8 +52,10 @@ def clip_grad_norm_(
     `foreach` has no effect.
     """
     gradients = _gradients(parameters)
-    if norm_type == 2 and not error_if_nonfinite and (clipped := _clipped_together(gradients, max_norm)):
-        return clipped
+    if norm_type == 2 and not error_if_nonfinite:
+        clipped = _clipped_together(gradients, max_norm)
+        if clipped is not None:
+            return clipped
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
     if any(type(g.array) is not np.ndarray for g in gradients):  # a device need not wait until the host has the norm
         factor = (float(max_norm) / (total + 1e-6)).clip(None, 1.0)
