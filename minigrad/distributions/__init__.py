@@ -12,6 +12,7 @@ tensor(0.31814718)
 """
 
 from . import constraints as constraints
+from . import transforms as transforms
 from .bernoulli import Bernoulli as Bernoulli
 from .bernoulli import Binomial as Binomial
 from .bernoulli import Geometric as Geometric
@@ -35,4 +36,20 @@ from .normal import HalfNormal as HalfNormal
 from .normal import LogNormal as LogNormal
 from .normal import Normal as Normal
 from .poisson import Poisson as Poisson
+from .transformed import StudentT as StudentT
+from .transformed import TransformedDistribution as TransformedDistribution
+from .transforms import AbsTransform as AbsTransform
+from .transforms import AffineTransform as AffineTransform
+from .transforms import ComposeTransform as ComposeTransform
+from .transforms import ExpTransform as ExpTransform
+from .transforms import IndependentTransform as IndependentTransform
+from .transforms import PowerTransform as PowerTransform
+from .transforms import ReshapeTransform as ReshapeTransform
+from .transforms import SigmoidTransform as SigmoidTransform
+from .transforms import SoftmaxTransform as SoftmaxTransform
+from .transforms import SoftplusTransform as SoftplusTransform
+from .transforms import StickBreakingTransform as StickBreakingTransform
+from .transforms import TanhTransform as TanhTransform
+from .transforms import Transform as Transform
+from .transforms import identity_transform as identity_transform
 from .uniform import Uniform as Uniform

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ..creation import asarray
 from ..functions import stack
 from ..tensor import F, Tensor
 from . import constraints
 from .distribution import Distribution, broadcast_all
+from .gamma import standard_gamma
 
 
 class Dirichlet(Distribution):
-    """p(x) = prod_k x_k**(a_k - 1) Gamma(sum a) / prod Gamma(a_k), x on the simplex. concentration a: (..., K).
-
-    Samples carry no gradient, as Gamma's.
-    """
+    """p(x) = prod_k x_k**(a_k - 1) Gamma(sum a) / prod Gamma(a_k), x on the simplex. concentration a: (..., K)."""
 
     arg_constraints: ClassVar = {"concentration": constraints.independent(constraints.positive, 1)}
     support = constraints.simplex
+    has_rsample = True
 
     def __init__(self, concentration: Any, validate_args: bool | None = None):
         self.concentration = asarray(concentration)
@@ -43,11 +40,9 @@ class Dirichlet(Distribution):
         total = F.sum(self.concentration, axis=-1, keepdims=True)
         return self.concentration * (total - self.concentration) / (F.square(total) * (total + 1))
 
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        a = self.concentration.detach()
-        drawn = self._draw("standard_gamma", self._extended(sample_shape), a.numpy(), like=a)
-        tiny = float(np.finfo(a.dtype).tiny)
-        drawn = F.clip(drawn, tiny, None)
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Samples of Gamma(a_k, 1), divided by their sum."""
+        drawn = standard_gamma(self.concentration, self._extended(sample_shape))
         return drawn / F.sum(drawn, axis=-1, keepdims=True)
 
     def log_prob(self, value: Any) -> Tensor:
@@ -64,10 +59,11 @@ class Dirichlet(Distribution):
 
 class Beta(Distribution):
     """p(x) = x**(a - 1) (1 - x)**(b - 1) Gamma(a + b) / (Gamma(a) Gamma(b)), 0 <= x <= 1; a = concentration1,
-    b = concentration0, any shapes that broadcast. Samples carry no gradient, as Gamma's."""
+    b = concentration0, any shapes that broadcast."""
 
     arg_constraints: ClassVar = {"concentration1": constraints.positive, "concentration0": constraints.positive}
     support = constraints.unit_interval
+    has_rsample = True
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None):
         self.concentration1, self.concentration0 = broadcast_all(concentration1, concentration0)
@@ -89,8 +85,8 @@ class Beta(Distribution):
     def variance(self) -> Tensor:
         return self._dirichlet.variance[..., 0]
 
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        return self._dirichlet.sample(sample_shape)[..., 0]
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        return self._dirichlet.rsample(sample_shape)[..., 0]
 
     def log_prob(self, value: Any) -> Tensor:
         value = self._checked(value)
