@@ -72,6 +72,8 @@ def _places(op: str, x: Tensor, s: Any, axes: Any) -> tuple[list[int | None], tu
 
 def _complex(op: str, x: Any, s: Any, axes: Any, norm: str | None, inverse: bool) -> Tensor:
     x = _float(op, x)
+    if not x.ndim and axes not in (None, (), []):
+        raise ShapeError(f"{op}: a 0-d array has no axis {axes}.")
     wanted, places = _places(op, x, s, axes)
     x = _fitted(op, x, [x.shape[i] if n is None else n for n, i in zip(wanted, places)], places)
     return F.dft(x, axes=places, inverse=inverse, norm=_norm(op, norm))

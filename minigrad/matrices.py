@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from . import linalg
-from .errors import ArgumentError, GradError
+from .errors import ArgumentError, GradError, ShapeError
 from .functions.spelling import takes_out, tensor_of
 from .linalg import PLUResult, QRResult, _adjoint, _eye, _order, slogdet, vector_norm
 from .tensor import F, Tensor
@@ -129,6 +129,8 @@ def geqrf(x: Any) -> Reflections:
 def ormqr(x: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False) -> Tensor:
     """Q other, or (not left) other Q, with the whole Q of geqrf's x and tau, or (transpose) its adjoint."""
     x, tau, other = tensor_of(x), tensor_of(tau), tensor_of(other)
+    if x.ndim < 2 or other.ndim < 2 or not tau.ndim or tau.shape[-1] > min(x.shape[-2:]):
+        raise ShapeError(f"ormqr: needs geqrf's x and tau, and matrices: got {x.shape}, {tau.shape}, {other.shape}.")
     m, n = x.shape[-2:]
     if n > m:
         x = x[..., :m]

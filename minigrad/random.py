@@ -293,13 +293,20 @@ def _drawn(generator: Generator, x: Tensor, method: str, *args: Any) -> Tensor:
     return _made(x.backend.asarray(generator.numpy(method, *args, size=x.shape).astype(x.dtype)), False)
 
 
+def _holds(who: str, rule: str, value: Any, allowed: bool) -> Any:
+    """The value, or an ArgumentError if it is not allowed."""
+    if not allowed:
+        raise ArgumentError(f"{who}: needs {rule}: got {value}.")
+    return value
+
+
 _filling(
     "normal_", "Normal numbers with this mean and standard deviation, in place.",
-    lambda g, x, mean=0.0, std=1.0: _drawn(g, x, "normal", mean, std),
+    lambda g, x, mean=0.0, std=1.0: _drawn(g, x, "normal", mean, _holds("normal_", "std >= 0", std, std >= 0)),
 )  # fmt: skip
 _filling(
     "uniform_", "Numbers from `from_` to `to`, all as likely, in place.",
-    lambda g, x, from_=0.0, to=1.0: _drawn(g, x, "uniform", from_, to),
+    lambda g, x, from_=0.0, to=1.0: _drawn(g, x, "uniform", from_, _holds("uniform_", "from_ <= to", to, from_ <= to)),
 )  # fmt: skip
 _filling(
     "bernoulli_", "1 with probability p, else 0, in place.",
@@ -307,19 +314,21 @@ _filling(
 )  # fmt: skip
 _filling(
     "exponential_", "Exponential numbers with this rate, in place.",
-    lambda g, x, lambd=1.0: _drawn(g, x, "exponential", 1 / lambd),
+    lambda g, x, lambd=1.0: _drawn(g, x, "exponential", 1 / _holds("exponential_", "lambd > 0", lambd, lambd > 0)),
 )  # fmt: skip
 _filling(
     "geometric_", "How many trials a success with probability p takes, in place.",
-    lambda g, x, p: _drawn(g, x, "geometric", p),
+    lambda g, x, p: _drawn(g, x, "geometric", _holds("geometric_", "0 < p < 1", p, 0 < p < 1)),
 )  # fmt: skip
 _filling(
     "log_normal_", "e to the power of normal numbers, in place.",
-    lambda g, x, mean=1.0, std=2.0: _drawn(g, x, "lognormal", mean, std),
+    lambda g, x, mean=1.0, std=2.0: _drawn(g, x, "lognormal", mean, _holds("log_normal_", "std > 0", std, std > 0)),
 )  # fmt: skip
 _filling(
     "cauchy_", "Cauchy's distribution, in place.",
-    lambda g, x, median=0.0, sigma=1.0: _drawn(g, x, "standard_cauchy") * sigma + median,
+    lambda g, x, median=0.0, sigma=1.0: (
+        _drawn(g, x, "standard_cauchy") * _holds("cauchy_", "sigma > 0", sigma, sigma > 0) + median
+    ),
 )  # fmt: skip
 _filling(
     "random_", "Integers from low to high - 1, in place; without bounds as many as the dtype holds without a gap.",

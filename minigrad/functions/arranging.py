@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..edits import link
-from ..errors import ArgumentError, AxisError, ShapeError
+from ..errors import ArgumentError, AxisError, DTypeError, ShapeError
 from ..primitive import PRIMITIVES, axes_of
 from ..primitive import broadcast_shapes as _broadcast_shapes
 from ..tensor import F, Tensor, apply, wrap
@@ -407,7 +407,7 @@ tensor_split = array_split
 
 
 def _equal_split(x: Tensor, sections: Any, axis: int, op: str) -> tuple[Tensor, ...]:
-    if np.ndim(host(sections)) == 0 and x.shape[axis] % int(sections):
+    if np.ndim(host(sections)) == 0 and (int(sections) < 1 or x.shape[axis] % int(sections)):
         raise ShapeError(f"{op}: axis {axis} of {x.shape} does not divide into {sections} equal pieces.")
     return array_split(x, sections, axis)
 
@@ -441,6 +441,8 @@ def narrow(x: Tensor, axis: int, start: Any, length: int) -> Tensor:
     """`length` elements from `start` on along `axis`. A view."""
     if not x.ndim:
         raise ShapeError("narrow: a 0-d array has no axis to cut.")
+    if isinstance(start, Tensor) and (start.ndim or start.dtype.kind not in "iu"):
+        raise DTypeError(f"narrow: start must be a whole number: got {start.dtype}{start.shape}.")
     (axis,), start = axes_of("narrow", axis, x.ndim), int(start)
     n = x.shape[axis]
     start = start + n if start < 0 else start
@@ -506,6 +508,8 @@ def roll(x: Tensor, shift: Any, axis: Any = None) -> Tensor:
     """Elements moved by `shift` along `axis`, those that fall off coming in at the other end; None rolls the flat
     array."""
     shift = ints_of(shift)
+    if not shift:
+        raise ArgumentError("roll: needs a shift: got none.")
     if isinstance(axis, (tuple, list)) and not axis:
         axis = None
     if axis is None:

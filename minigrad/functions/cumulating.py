@@ -212,6 +212,8 @@ def gradient(x: Tensor, *varargs: Any, spacing: Any = None, axis: Any = None, ed
         if not isinstance(spacing, (list, tuple)) and not host(spacing).ndim
         else list(spacing)
     )
+    if len(given) == 1 != len(axes) and isinstance(spacing, (list, tuple)):
+        raise ArgumentError(f"gradient: spacing must be one number, or a list of one per axis: got {spacing}.")
     if len(given) <= 1:
         given = [given[0] if given else 1.0] * len(axes)
     if len(given) != len(axes):

@@ -349,6 +349,8 @@ def reduced_groups(x: Tensor, places: Tensor, src: Tensor, reduce: str, include_
 
 def _neutral(reduce: str, dtype: Any) -> Any:
     if reduce in ("amax", "amin"):
+        if dtype.kind == "b":
+            return dtype.type(reduce == "amin")
         info: Any = np.iinfo(dtype) if dtype.kind in "iu" else None
         low, high = (info.min, info.max) if info else (-math.inf, math.inf)
         return dtype.type(low if reduce == "amax" else high)

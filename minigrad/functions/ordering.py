@@ -349,6 +349,8 @@ def equal_tensors(a: Any, b: Any) -> bool:
 @spelled
 def renorm(x: Tensor, p: float, axis: int, maxnorm: float) -> Tensor:
     """x with every slice along `axis` scaled down to p-norm `maxnorm` if its norm is larger."""
+    if x.ndim < 2:
+        raise ShapeError(f"renorm: needs at least 2 axes, one of slices: got shape {x.shape}.")
     axis = axis_of("renorm", axis, x)
     if p <= 0 or maxnorm < 0:
         raise ArgumentError(f"renorm: p must be positive and maxnorm not negative: got {p}, {maxnorm}.")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..mode import MODE
 from ..ops.indexing import PLACE
 from ..primitive import axes_of, kind_of, with_ones
@@ -472,7 +472,12 @@ def cov(
     d = correction if correction is not None else ddof if ddof is not None else 0 if bias else 1
     n = X.shape[1]
     w = None
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
+        if weights is not None and bool((tensor_of(weights).detach() < 0).any()):
+            raise ArgumentError(f"cov: {name} must not be negative: got {weights}.")
     if fweights is not None:
+        if not np.array_equal(host(fweights), np.around(host(fweights))):
+            raise DTypeError(f"cov: fweights must be whole numbers: got {fweights}. Use aweights.")
         w = like(fweights, X)
     if aweights is not None:
         a = like(aweights, X)

@@ -249,7 +249,8 @@ class _FractionalMaxPool(Module):
         self.output_ratio = None if output_ratio is None else tuple(ratios)
         if self.output_ratio is not None and not all(0 < r < 1 for r in self.output_ratio):
             raise ArgumentError(f"{who}: output_ratio must lie between 0 and 1: got {output_ratio}.")
-        self.return_indices, self._random_samples = return_indices, _random_samples
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)  # None: drawn at each call
 
     def forward(self, x: Tensor) -> Any:
         pool = getattr(F, f"fractional_max_pool{self.axes}d")

@@ -25,7 +25,7 @@ sigmoid, tanh, logsigmoid, softsign, tanhshrink = F.sigmoid, F.tanh, F.log_sigmo
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """y = min(max(x, 0), 6)."""
-    return F.hardtanh(input, min_val=0.0, max_val=6.0)
+    return hardtanh(input, 0.0, 6.0)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -95,6 +95,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """y = x, at least min_val and at most max_val."""
     if min_val > max_val:
         raise ArgumentError(f"hardtanh: min_val must be at most max_val: got {min_val} and {max_val}.")
+    if input.dtype.kind in "iu":  # as PyTorch: integers stay
+        return F.clip(input, int(min_val), int(max_val))
     return F.hardtanh(input, min_val=min_val, max_val=max_val)
 
 

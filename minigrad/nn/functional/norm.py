@@ -28,6 +28,8 @@ def batch_norm(
     training: mean and var of the batch, and running = (1 - momentum) running + momentum batch, in place, with the
     unbiased variance; otherwise the running ones. Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
+    if eps <= 0:
+        raise ArgumentError(f"batch_norm: eps must be positive: got {eps}.")
     if input.ndim < 2:
         if input.shape == (0,):
             return input * 1

@@ -82,6 +82,11 @@ def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 def _avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, n):
     who = f"avg_pool{n}d"
+    if kind_of(x.dtype) in "iu":  # as PyTorch: integers stay, cut towards zero
+        means = _avg_pool(
+            x.astype("float64"), kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, n
+        )
+        return F.trunc(means).astype(x.dtype)
     size, stride, padding, _, outs, extra = _pool_options(who, x, n, kernel_size, stride, padding, 1, ceil_mode)
     lengths, plain = x.shape[-n:], not any(padding) and not any(extra)
     frame = tuple((p, p + e) for p, e in zip(padding, extra))
