@@ -43,7 +43,7 @@ test: lint types $(if $(filter-out 0 no,$(PARITY)),$(VENV)/.parity)
 
 # CuPy is installed only here, as its wheel must fit the driver
 test-gpu: $(VENV)/.dev
-	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(PIP) install 'cupy-cuda$(CUDA)x>=13'
+	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(PIP) install 'cupy-cuda$(CUDA)x[ctk]>=13'
 	$(BIN)/python -m pytest -m gpu -rs
 
 lint: $(VENV)/.dev
@@ -63,7 +63,7 @@ bench: $(VENV)/.bench
 	@$(BIN)/python -m minigrad.benchmarks.table
 
 bench-gpu: $(VENV)/.bench
-	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(PIP) install 'cupy-cuda$(CUDA)x>=13'
+	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(PIP) install 'cupy-cuda$(CUDA)x[ctk]>=13'
 	@mkdir -p benchmarks/results
 	@for suite in kernels train; do \
 		$(BIN)/minigrad bench $$suite --backend cupy $(BENCH_OPTIONS) --json benchmarks/results/$$suite-gpu.json || exit 1; \

@@ -50,7 +50,8 @@ def dtype(given: Any) -> np.dtype:
         if given == "bfloat16":
             return bfloat16()
         given = np.dtype(given)
-    if not seen and is_half(given):
+    if (not seen or given.kind == "V") and is_half(given):
+        HALVES.add(given)
         in_use()
     return given
 

@@ -33,6 +33,7 @@ def reset(devices: int = 1, driver: int = 12040, runtime: int = 12020, total: in
     state.capturing = None  # the operations recorded so far
     state.pools = {}
     state.limit = None
+    state.linalg = "ignore"
     state.allocator = lambda size: pool().malloc(size)
     state.streams = [Stream(null=True)]
     state.pinned = 0
@@ -440,15 +441,102 @@ class Library(ModuleType):
         return value
 
 
+# What CuPy 14 refuses where NumPy has it.
+ADDED = ("int32", "int64", "float16", "float32", "float64", "uint32", "uint64")
+AT = {"add": ADDED, "maximum": ADDED, "minimum": ADDED}
+REAL = ("logical_and", "logical_or", "logical_xor", "logical_not", "clip", "floor", "ceil", "trunc", "sign")
+CUBLAS = ("matmul", "dot", "vdot", "inner", "tensordot", "einsum")
+SORTS = ("sort", "argsort", "lexsort", "partition", "argpartition", "unique", "median", "percentile", "quantile")
+
+
 def function(numpys: Any) -> Any:
     """NumPy's function on arrays of the device; ``add.at`` edits its first."""
+    name = numpys.__name__
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        if state.capturing is not None and name in CUBLAS:
+            raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+        if state.capturing is not None and name in SORTS:
+            raise SystemExit("terminate called: transform: failed to synchronize")  # as Thrust ends the process
+        if name in REAL and any(a.dtype.kind == "c" for a in arrays_in(args)):
+            raise TypeError(f"Wrong type (complex) of arguments for cupy_{name}")
         return run(numpys, *args, **kwargs)
 
+    def at(target: Any, *args: Any) -> Any:
+        if str(target.dtype) not in AT.get(name, ()):
+            raise TypeError(f"cupy.{name}.at only supports {', '.join(AT.get(name, ()))} as data type")
+        return edit(target, numpys.at, *args)
+
+    def accumulate(x: Any, axis: int = 0, **kwargs: Any) -> Any:
+        if name not in ("add", "multiply"):
+            raise NotImplementedError(f"`cupy_{name}.accumulate` is not supported yet")
+        return run(numpys.accumulate, x, axis=axis, **kwargs)
+
+    def reduceat(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if name != "add":
+            raise NotImplementedError(f"`cupy_{name}.reduceat` is not supported yet")
+        return run(numpys.reduceat, x, *args, **kwargs)
+
     if isinstance(numpys, np.ufunc):
-        call.at = lambda target, *args: edit(target, numpys.at, *args)  # type: ignore[attr-defined]
+        call.at, call.accumulate, call.reduceat = at, accumulate, reduceat  # type: ignore[attr-defined]
     return call
+
+
+def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, **_: Any) -> Any:
+    not_while_capturing()  # CuPy's asks the device whether each length is negative
+    state.log.append("download")
+    return run(np.lib.stride_tricks.sliding_window_view, x, window_shape, axis)
+
+
+# ---- linear algebra ----------------------------------------------------------------------------------------------
+@contextmanager
+def errstate(linalg: str = "ignore") -> Any:
+    before, state.linalg = state.linalg, linalg
+    try:
+        yield
+    finally:
+        state.linalg = before
+
+
+def decomposition(name: str) -> Any:
+    """A function of NumPy's linalg that gives NaN where NumPy's raises, unless errstate says otherwise."""
+    numpys = getattr(np.linalg, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        not_while_capturing()
+        try:
+            return run(numpys, *args, **kwargs)
+        except np.linalg.LinAlgError:
+            if state.linalg == "raise":
+                raise
+        regular = np.broadcast_to(np.eye(args[0].shape[-1], dtype=args[0].dtype), args[0].shape)
+        y = run(lambda *a: numpys(*a, **kwargs), asarray(regular), *args[1:])
+        return type(y)(v * np.nan for v in y) if isinstance(y, tuple) else y * np.nan
+
+    return call
+
+
+def solve(a: Any, b: Any) -> Any:
+    if b.ndim > 1 and a.shape[:-1] != b.shape[:-1]:
+        raise ValueError("a must have (..., M, M) shape and b must have (..., M, K) for multidimensional b")
+    return decomposition("solve")(a, b)
+
+
+def gemm(xp: Any, dtype: str, sizes: tuple, count: int, left: tuple, right: tuple, y: Any) -> None:
+    """What cuBLAS does with these numbers: column-major matrices at these steps."""
+    m, n, k = sizes
+
+    def matrices(array: Any, turned: int, leading: int, apart: int, rows: int, columns: int) -> np.ndarray:
+        assert leading >= (columns if turned else rows), "cuBLAS: a leading dimension is too small"
+        item = array.itemsize
+        steps = (leading * item, item) if turned else (item, leading * item)
+        return np.lib.stride_tricks.as_strided(raw(array), (count, rows, columns), (apart * item, *steps))
+
+    def write(target: np.ndarray, *_: Any) -> None:
+        product = matrices(*left, m, k) @ matrices(*right, k, n)  # (count, m, n), of columns
+        target.reshape(count, n, m)[...] = product.transpose(0, 2, 1)
+
+    edit(y, write, left[0], right[0])
 
 
 def module() -> ModuleType:
@@ -466,8 +554,13 @@ def module() -> ModuleType:
         get_elapsed_time=lambda a, b: b.time - a.time,
     )  # fmt: skip
     Stream.null = state.streams[0]
+    linalg = Library("cupy.linalg", np.linalg, solve=solve, **{
+        name: decomposition(name) for name in ("inv", "cholesky", "eigh", "eigvalsh", "eig", "eigvals", "svd", "qr")
+    })  # fmt: skip
+    tricks = Library("cupy.lib.stride_tricks", np.lib.stride_tricks, sliding_window_view=sliding_window_view)
     return Library(
-        "cupy", np, cuda=cuda, ndarray=ndarray, asarray=asarray, array=array, asnumpy=asnumpy,
+        "cupy", np, linalg=linalg, lib=Library("cupy.lib", np.lib, stride_tricks=tricks), cuda=cuda,
+        ndarray=ndarray, asarray=asarray, array=array, asnumpy=asnumpy,
         take_along_axis=take_along_axis,
         get_default_memory_pool=pool, get_default_pinned_memory_pool=PinnedMemoryPool,
         may_share_memory=lambda a, b: np.may_share_memory(raw(a), raw(b)), __version__="14.0.1",
@@ -480,6 +573,9 @@ def in_place(**options: Any) -> Any:
     reset(**options)
     importlib.import_module("minigrad.kernels.cuda")  # registers its table, which is then put aside
     before, sys.modules["cupy"] = sys.modules.get("cupy"), module()
+    cupyx, sys.modules["cupyx"] = sys.modules.get("cupyx"), SimpleNamespace(errstate=errstate)  # type: ignore
+    products = importlib.import_module("minigrad.kernels.cuda.matmul")
+    cublas, products.gemm = products.gemm, gemm
     import_module("minigrad.kernels.cuda")  # now, or the backend would register them
     launchers = ("minigrad.optim.optimizer", "minigrad.nn.utils.clip_grad")
     tables = [importlib.import_module(name).KERNELS for name in launchers]
@@ -489,6 +585,11 @@ def in_place(**options: Any) -> Any:
         yield sys.modules["cupy"]
     finally:
         forget()
+        products.gemm, products.recording = cublas, False
+        if cupyx is None:
+            del sys.modules["cupyx"]
+        else:
+            sys.modules["cupyx"] = cupyx
         for table, folder in zip(tables, folders):
             table |= {"cupy": folder} if folder else {}
         for p, found in kernels.items():

@@ -25,6 +25,9 @@ def scatter(v, index, *, key, shape):
     v, width, count = on.contiguous(v), math.prod(shape[1:]), index.size
     index = index.reshape(-1).astype("int64", copy=False)
     index = xp.where(index < 0, index + shape[0], index)
+    if on.recording():  # CuPy's sort waits for the device, which ends the process while a graph is recorded
+        places = xp.broadcast_to(index, (width, count))
+        return on.contiguous(scatter_lines(v.reshape(count, width).T, places, shape[0]).T).reshape(shape)
     order = xp.argsort(index, kind="stable")
     keys, order = on.contiguous(index[order]), on.contiguous(order)
     y = xp.zeros(shape, v.dtype)

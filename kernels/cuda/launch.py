@@ -91,8 +91,9 @@ class Device:
         pinned = self.xp.cuda.alloc_pinned_memory(host.nbytes)
         staged = np.frombuffer(pinned, host.dtype, host.size).reshape(host.shape)
         staged[...] = host
-        y = self.xp.empty(host.shape, host.dtype)
-        y.set(staged, stream=self.xp.cuda.get_current_stream())
+        y, runtime = self.xp.empty(host.shape, host.dtype), self.xp.cuda.runtime
+        stream = self.xp.cuda.get_current_stream().ptr  # y.set() refuses while a graph is recorded
+        runtime.memcpyAsync(y.data.ptr, staged.ctypes.data, host.nbytes, runtime.memcpyHostToDevice, stream)
         return y, staged
 
     def recording(self):

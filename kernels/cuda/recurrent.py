@@ -1,6 +1,7 @@
 """LSTM and GRU: one product for all steps' inputs, and for each step one product and one kernel: see recurrent.cu."""
 
 from .launch import Source, device, flat
+from .matmul import matmul
 from .reduce import sum as sum_over
 
 source = Source("recurrent")
@@ -49,7 +50,7 @@ def gru_gates_backward(dh, h, gates):
 
 # ---- a sequence ------------------------------------------------------------------------------------------------------
 def _linear(x, weight, bias):
-    y = device().xp.matmul(x, weight.T)
+    y = matmul(device().xp, x, weight.T)
     if bias is not None:
         y += bias
     return y
@@ -83,7 +84,7 @@ def lstm_sequence_backward(
         t, before = steps[k], c0 if k == 0 else cells[steps[k - 1]]
         dc_before = on.empty((B, H), x.dtype)
         _run("lstm_gates_backward", x.dtype, B, H, dy[t], dh, dc, before, cells[t], gates[t], ds[t], dc_before, B, H, 4)
-        dh, dc = on.contiguous(on.xp.matmul(ds[t], weight_hh)), dc_before
+        dh, dc = on.contiguous(matmul(on.xp, ds[t], weight_hh)), dc_before
     *weights, db, _ = _gradients(x, h0, out[:T], ds, ds, reverse)
     return _input_gradient(x, ds, weight_ih, input_gradient), dh, dc, *weights, db
 
@@ -109,7 +110,7 @@ def gru_sequence_backward(dy, x, h0, weight_ih, weight_hh, out, gates, *, revers
         t, before = steps[k], h0 if k == 0 else out[steps[k - 1]]
         partly = on.empty((B, H), x.dtype)
         _run("gru_gates_backward", x.dtype, B, H, dy[t], dh, before, gates[t], ds[t], da[t], partly, B, H)
-        dh = on.contiguous(partly + on.xp.matmul(da[t], weight_hh))
+        dh = on.contiguous(partly + matmul(on.xp, da[t], weight_hh))
     return _input_gradient(x, ds, weight_ih, input_gradient), dh, *_gradients(x, h0, out, ds, da, reverse)
 
 
@@ -119,10 +120,10 @@ def _gradients(x, h0, hs, ds, da, reverse):
     earlier = [hs[1:], h0[None]] if reverse else [h0[None], hs[:-1]]
     before = xp.concatenate(earlier, axis=0).reshape(T * B, -1)
     rows, rows_a = ds.reshape(T * B, G), da.reshape(T * B, G)
-    weights = xp.matmul(rows.T, x.reshape(T * B, I)), xp.matmul(rows_a.T, before)
+    weights = matmul(xp, rows.T, x.reshape(T * B, I)), matmul(xp, rows_a.T, before)
     db = sum_over(rows, axis=0)
     return *weights, db, db if da is ds else sum_over(rows_a, axis=0)
 
 
 def _input_gradient(x, ds, weight_ih, wanted):
-    return device().xp.matmul(ds, weight_ih) if wanted else x[:0]
+    return matmul(device().xp, ds, weight_ih) if wanted else x[:0]

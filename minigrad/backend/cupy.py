@@ -27,6 +27,7 @@ class CupyBackend(Devices):
     def __init__(self) -> None:
         cupy = load()
         super().__init__("cupy", cupy, cupy.ndarray)
+        self.library = import_module("minigrad.backend.completed").completed(cupy)
         import_module("minigrad.kernels.cuda")  # registers the table of kernels
         self.rules = CudaRules()
 
@@ -56,6 +57,8 @@ class CupyBackend(Devices):
         Off at first, as in PyTorch: relative errors near 3e-4 instead of 1e-7."""
         if not isinstance(flag, bool):
             raise DTypeError(f"set_tf32: flag must be True or False: got {flag!r}.")
+        recorded: Any = import_module("minigrad.kernels.cuda.matmul")
+        recorded.tf32 = flag
         products = import_module("cupy._core._routines_linalg")
         products.set_compute_type(np.float32, products.COMPUTE_TYPE_TF32 if flag else products.COMPUTE_TYPE_DEFAULT)
 
@@ -71,6 +74,15 @@ def _count_nonzero(xp: Any, x: Any, *, axis: Any = None, keepdims: bool = False)
     return xp.sum(x != 0, axis=axis, keepdims=keepdims, dtype=np.int64)
 
 
+def _truth(x: Any) -> Any:
+    """CuPy's logical functions refuse complex numbers."""
+    return x != 0 if getattr(getattr(x, "dtype", None), "kind", "") == "c" else x
+
+
+def _logical(name: str, xp: Any, *operands: Any) -> Any:
+    return getattr(xp, name)(*map(_truth, operands))
+
+
 # Their kernels compute halves in float32, and refuse no call but of several types, or of nothing.
 HALVES = {
     *("softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cross_entropy", "cross_entropy_backward"),
@@ -79,6 +91,7 @@ HALVES = {
     *("window_sum", "window_sum_backward", "max_pool", "adaptive_avg_pool", "adaptive_avg_pool_backward"),
 }
 MISSING: dict[str, Callable] = {"count_nonzero": _count_nonzero}  # whose forward asks for what CuPy's function lacks
+MISSING |= {f: partial(_logical, f) for f in ("logical_and", "logical_or", "logical_xor", "logical_not")}
 
 
 class CudaRules(Rules):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from ..errors import ArgumentError, BackendError, DTypeError, ShapeError
@@ -45,12 +46,14 @@ class CUDAGraph:
         except Exception:
             allocator.__exit__(None, None, None)
             raise
+        _by_cublas(True)
         self._stack.append(allocator)
 
     def capture_end(self) -> None:
         """End the recording."""
         if not self._stack:
             raise BackendError("CUDAGraph.capture_end: nothing is being recorded. Call capture_begin() first.")
+        _by_cublas(False)
         try:
             self._graph = current_stream().raw.end_capture()
         finally:
@@ -65,6 +68,12 @@ class CUDAGraph:
     def reset(self) -> None:
         """Forget the recording."""
         self._graph = None
+
+
+def _by_cublas(flag: bool) -> None:
+    """Products by cuBLAS itself, since CuPy calls none of it in a stream that is recorded."""
+    products: Any = import_module("minigrad.kernels.cuda.matmul")
+    products.recording = flag
 
 
 class graph:

@@ -137,6 +137,7 @@ class Emulator:
 
         def run(grid, block, arguments, shared):
             whole, real = [], []
+            check_arguments(code, name, arguments)
             for a in arguments:
                 if isinstance(a, float):
                     real.append(a)
@@ -154,6 +155,29 @@ class Emulator:
                 raise MemoryError(f"{name}: {error.decode()}")
 
         return run
+
+
+@functools.cache
+def parameters_of(code, name):
+    """The parameters of a kernel as they are written, macros expanded."""
+    text = re.sub(r"#include <cuda_\w+\.h>", "", code)
+    command = [COMPILER, "-E", "-P", "-x", "c++", "-"]
+    text = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    (given,) = re.findall(rf'extern "C" __global__ void\s+{name}\s*\(([^)]*)\)', text)
+    return [p.strip() for p in given.split(",")]
+
+
+def check_arguments(code, name, arguments):
+    """As many as the kernel has parameters, and of their kinds: CuPy passes an int as 8 bytes, a bool as one."""
+    parameters = parameters_of(code, name)
+    assert len(parameters) == len(arguments), (name, parameters, len(arguments))
+    for p, a in zip(parameters, arguments):
+        if "*" in p:
+            assert isinstance(a, np.ndarray) or (type(a) is np.int64 and a == 0), (name, p, type(a))
+        elif p.startswith("double"):
+            assert isinstance(a, float), (name, p, type(a))
+        else:
+            assert p.startswith("i64") and type(a) in (int, np.int64), (name, p, type(a))
 
 
 @contextlib.contextmanager

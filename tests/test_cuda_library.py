@@ -1,0 +1,161 @@
+"""What the backend "cupy" makes of CuPy where NumPy has more, shown over NumPy; and the primitives over the stand-in,
+which refuses what CuPy 14 refuses."""
+
+import fake_cupy
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.backend import completed
+from minigrad.primitive import PRIMITIVES
+from minigrad.tensor import apply
+from minigrad.testing.primitives import differentiable
+from minigrad.testing.samples import sample_inputs
+
+INDEX = np.array([2, 0, 2, 1, 2])
+
+
+@pytest.fixture
+def cupy():
+    with fake_cupy.in_place() as module:
+        yield module
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "logaddexp"])
+@pytest.mark.parametrize("shape, axis", [((7,), 0), ((3, 5), 1), ((3, 5), 0), ((2, 1, 4), -2), ((0, 3), 0), ((8,), -1)])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, bool])
+def test_running(name, shape, axis, dtype, rng):
+    x = (3 * rng.standard_normal(shape)).astype(dtype)
+    f = getattr(np, name)
+    got, expected = completed.running(np, f, x, axis), f.accumulate(x, axis=axis)
+    assert got.dtype == expected.dtype or x.dtype == bool  # NumPy's float16 is CuPy's
+    np.testing.assert_allclose(got, expected, rtol=1e-3 if x.dtype == bool else 1e-14)
+    assert not np.shares_memory(got, x)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", "int64", "int32", "int8", "uint8", "bool", "complex64"]
+)
+def test_add_at(dtype, rng):
+    y, v = ((5 * rng.standard_normal(n)).astype(dtype) for n in (3, 5))
+    expected = y.copy()
+    np.add.at(expected, INDEX, v)
+    completed.add_at(np, y, INDEX, v)
+    np.testing.assert_allclose(y, expected, rtol=2e-3 if dtype == "float16" else 1e-6)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "int32", "int8", "uint8", "bool"])
+def test_extreme_at(name, dtype, rng):
+    y, v = ((50 * rng.standard_normal(n)).astype(dtype) for n in (3, 5))
+    expected = y.copy()
+    getattr(np, name).at(expected, INDEX, v)
+    completed.extreme_at(np, name, y, INDEX, v)
+    np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_windows(turned, rng):
+    x = rng.standard_normal((3, 7, 6))
+    x = x.transpose(0, 2, 1)[:, ::-1] if turned else x
+    got = completed.windows(np, x, (3, 2), (1, 2))
+    np.testing.assert_array_equal(got, np.lib.stride_tricks.sliding_window_view(x, (3, 2), axis=(1, 2)))
+    assert np.shares_memory(got, x)
+
+
+@pytest.mark.parametrize(
+    "a, b", [((3, 3), (3, 2)), ((2, 1, 3, 3), (4, 3, 2)), ((3, 3), (5, 3, 1)), ((0, 0), (0, 2)), ((2, 3, 3), (2, 3, 0))]
+)
+def test_solve(a, b, rng):
+    a, b = rng.standard_normal(a) + 4 * np.eye(a[-1]), rng.standard_normal(b)
+    got, expected = completed.solve(np, a, b), np.linalg.solve(a, b)
+    assert got.shape == expected.shape and got.dtype == expected.dtype
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_names_that_cupy_13_lacks():
+    for new, old in completed.OLDER.items():
+        assert getattr(np, new) is getattr(np, old) or new == "permute_dims", new
+
+
+class Lacking:
+    """CuPy 13's linalg, or a cuSOLVER without geev."""
+
+    asnumpy, asarray = staticmethod(np.asarray), staticmethod(np.asarray)
+
+    def __init__(self, linalg):
+        self.linalg = linalg
+
+
+def test_eigenvalues_by_the_host(cupy, rng):
+    def geev(x):
+        raise RuntimeError("geev is not available")
+
+    def broken(x):
+        raise RuntimeError("cudaErrorIllegalAddress")
+
+    x = rng.standard_normal((2, 3, 3))
+    for linalg in (object(), type("linalg", (), {"eig": geev, "eigvals": geev})):
+        w, v = completed.general(Lacking(linalg), "eig", x)
+        np.testing.assert_allclose(x @ v, v * w[:, None, :], rtol=1e-10)
+        np.testing.assert_allclose(completed.general(Lacking(linalg), "eigvals", x), w, rtol=1e-12)
+    with pytest.raises(RuntimeError, match="IllegalAddress"):
+        completed.general(Lacking(type("linalg", (), {"eig": broken})), "eig", x)
+
+
+# ---- over the stand-in ----
+def outcome(p, sample, device):
+    """The outputs and the gradients of the sum of their squares, on the host."""
+    args = [mg.tensor(a, device=device) if isinstance(a, np.ndarray) else a for a in sample.args]
+    args += [None] * (len(p.inputs) - len(args) - p.variadic)
+    leaves = [a for a in args if isinstance(a, mg.Tensor) and a.dtype.kind in "fc"]
+    for a in leaves:
+        a.requires_grad_(differentiable(p))
+    y = apply(p, *args, **sample.params)
+    ys = [v for v in (y if isinstance(y, tuple) else (y,)) if isinstance(v, mg.Tensor)]
+    assert all(v.is_cuda == (device == "cupy") for v in ys)
+    loss = [(abs(v) ** 2).sum() for v in ys if v.requires_grad]
+    if loss:
+        ys += [g for g in mg.autograd.grad(loss, leaves, allow_unused=True) if g is not None]
+    return [v.detach().numpy() for v in ys]
+
+
+PHASES = {"svd", "eig", "eigh", "qr"}  # whose gradients of squares are zero but for rounding
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in PRIMITIVES.values()))
+def test_primitives(name, cupy):
+    p = PRIMITIVES[name]
+    for sample in sample_inputs(p, np.random.default_rng(1)):
+        if any(a is None for a in sample.args):
+            continue
+        with mg.use_backend("numpy"), np.errstate(all="ignore"):
+            expected = outcome(p, sample, "numpy")
+        got = outcome(p, sample, "cupy")
+        assert len(got) == len(expected)
+        for a, b in zip(got, expected):
+            assert a.shape == b.shape and a.dtype == b.dtype, (name, sample.shapes)
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9, err_msg=f"{name} {sample.shapes}")
+
+
+# ---- indices and values of the host ----
+def test_indices_may_be_of_the_host(cupy, rng):
+    """As in PyTorch: lists, NumPy's arrays and tensors of the CPU index a tensor of the GPU."""
+    values = rng.standard_normal((4, 3)).astype(np.float32)
+    x = mg.tensor(values, device="cupy")
+    for key in ([0, 2], np.array([3, -1]), values > 0, mg.tensor([1, 1, 0]), (slice(None), [2, 0])):
+        y = x[key]
+        assert y.is_cuda
+        np.testing.assert_array_equal(y.numpy(), values[key.numpy() if isinstance(key, mg.Tensor) else key])
+    x[[0, 1]] = np.ones(3)
+    x[2] = [1.0, 2.0, 3.0]
+    values[[0, 1]], values[2] = 1, [1, 2, 3]
+    np.testing.assert_array_equal(x.numpy(), values)
+
+
+def test_functions_that_make_indices(cupy):
+    x, i = mg.tensor([1.0, 5.0, 3.0], device="cupy"), mg.tensor([0, 1, 1], device="cupy")
+    assert mg.unique(i).tolist() == [0, 1] and mg.unique_consecutive(i).tolist() == [0, 1]
+    assert mg.zeros(2, device="cupy").scatter_reduce(0, i, x, "amax").tolist() == [1.0, 5.0]
+    assert mg.as_strided(x, (2, 2), (1, 1)).tolist() == [[1.0, 5.0], [5.0, 3.0]]
+    assert mg.func.hessian(lambda x: (x**3).sum())(x).tolist() == np.diag([6.0, 30.0, 18.0]).tolist()
