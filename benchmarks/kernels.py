@@ -265,6 +265,11 @@ CASES: dict[str, Case] = {
     "gather (4, 1024, 1024) axis 1": op(
         lambda c, x, i: gathered(c)(x, i, 1), normal(4, 1024, 1024), index(1024, 4, 1024, 1024)
     ),
+    "index_select 1024 of (4096, 1024) axis 1": op(
+        lambda c, i, x: c.m.index_select(x, 1, i), index(1024, 1024), normal(*WIDE)
+    ),
+    "clamp (4096, 1024)": op(lambda c, x: c.m.clamp(x, -1.0, 1.0), normal(*WIDE)),
+    "nan_to_num (4096, 1024)": op(lambda c, x: c.m.nan_to_num(x), normal(*WIDE)),
     "gather 1 of (4096, 1024)": op(lambda c, x, i: gathered(c)(x, i, 1), normal(*WIDE), index(1024, 4096, 1)),
     "sin (4096, 1024)": op(lambda c, x: c.m.sin(x), normal(*WIDE)),
     "split (16, 128, 1152) in 3": op(lambda c, x: joined(x.split(384, 2)), normal(16, 128, 1152)),

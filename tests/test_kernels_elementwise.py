@@ -115,7 +115,7 @@ def test_layout_says_where_each_input_is_read():
             for x, reads in zip(arrays, numbers[3:].reshape(len(arrays), when.READS), strict=True):
                 at = i % run * reads[1]
                 for part, count, width in reads[3:].reshape(when.LEVELS, 3)[: reads[2]]:
-                    at = at + i // run // part % count * width
+                    at = at + i // run // part % (count or math.prod(shape)) * width
                 offsets = sum(
                     np.arange(n).reshape([-1 if k == axis else 1 for k in range(x.ndim)]) * (step // x.itemsize)
                     for axis, (n, step) in enumerate(zip(x.shape, x.strides, strict=True))
@@ -191,6 +191,25 @@ def test_where(dtype):
         expected, found = both(lambda args=(condition, x, y): mg.apply(PRIMITIVES["where"], *args).numpy())
         np.testing.assert_array_equal(found, expected)
         assert found.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_clip_and_nan_to_num(dtype):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-3, 3, (300, 501)).astype(dtype)
+    x.flat[: len(SPECIAL)] = SPECIAL
+    low, high = x[:, :1] - 1, np.abs(x[0])
+    for v in (x, x.T, x[:, 3:97]):
+        bounds = [(-1, 1), (None, 0.5), (-0.5, None), (1.0, -1.0), (np.nan, 2)]
+        bounds += [] if v.shape != x.shape else [(low, high), (low, 1.5), (low.astype(np.float64), None)]
+        for least, most in bounds:
+            expected, found = (get_backend(backend).F.clip(v, least, most) for backend in ("numpy", "numba"))
+            np.testing.assert_array_equal(found, expected)
+            assert found.dtype == expected.dtype
+        for given in ({}, {"nan": 2.0, "posinf": 7}, {"neginf": -3.5, "nan": np.nan}):
+            expected, found = (get_backend(backend).F.nan_to_num(v, **given) for backend in ("numpy", "numba"))
+            np.testing.assert_array_equal(found, expected)
+            assert found.dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -320,7 +339,7 @@ def test_powers_of_arrays():
 
 # ---- NumPy's loops on all threads ------------------------------------------------------------------------------------
 def test_the_loops_are_found():
-    assert {"sin", "cos", "atan2", "exp2", "log1p", "floor", "round"} <= set(LOOPED)
+    assert {"sin", "cos", "atan2", "exp2", "log1p", "floor", "round", "remainder"} <= set(LOOPED)
     assert not {"exp", "add", "power", "isnan"} & set(LOOPED)
     assert loops.loop("sin", np.dtype(np.float32)) != loops.loop("cos", np.dtype(np.float32))
     assert loops.loop("sin", np.dtype(np.int64)) is None  # NumPy serves

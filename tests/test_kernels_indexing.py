@@ -6,6 +6,7 @@ import pytest
 import minigrad as mg
 from minigrad import testing
 from minigrad.gradients import grad
+from minigrad.ops.indexing import PLACE
 
 KERNEL = mg.get_backend("numba").F
 REFERENCE = mg.get_backend("numpy").F
@@ -47,6 +48,37 @@ def test_an_index_out_of_range_is_an_error(place):
         KERNEL.take_along_axis(x, indices, axis=1)
     with pytest.raises(mg.errors.IndexRangeError, match="add_along_axis: indices must be from -5 to 4"):
         KERNEL.add_along_axis(np.ones((400, 6), np.float32), indices, axis=1, size=5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("shape", "n", "axis"),
+    [((700, 50), (60,), 0), ((700, 50), (61,), 1), ((30, 41, 37), (5, 9), 1), ((9, 8, 501), 601, 2)],
+)
+def test_entries_of_an_axis(shape, n, axis, dtype):
+    """x[:, ..., index] and what adds up there again, on any number of threads."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal(shape).astype(dtype)
+    index, key = rng.integers(-shape[axis], shape[axis], n), (slice(None),) * axis + (PLACE,)
+    x.flat[0] = np.nan
+    for x_given in (x, testing.frozen(x), testing.strided(x)):
+        y = KERNEL.getitem(x_given, index.astype(np.int32), key=key)
+        np.testing.assert_array_equal(y, x[(slice(None),) * axis + (index,)], strict=True)
+    v, before, found = rng.standard_normal(y.shape).astype(dtype), mg.get_num_threads(), []
+    expected = REFERENCE.scatter(v, index, key=key, shape=shape)
+    try:
+        for threads in (1, 3):
+            mg.set_num_threads(threads)
+            found.append(KERNEL.scatter(testing.strided(v), index, key=key, shape=shape))
+    finally:
+        mg.set_num_threads(before)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4 if dtype == np.float32 else 1e-12, atol=1e-5, strict=True)
+    np.testing.assert_array_equal(found[0], found[1])
+    index.flat[3] = shape[axis]
+    with pytest.raises(IndexError):
+        KERNEL.getitem(x, index, key=key)
+    with pytest.raises(IndexError):
+        KERNEL.scatter(v, index, key=key, shape=shape)
 
 
 def test_sums_do_not_depend_on_the_threads():

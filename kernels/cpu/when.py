@@ -131,7 +131,8 @@ def looped(primitives):
     log1p is among them: only inside other texts does that of vectormath.py win."""
     found, others = {}, generated(primitives).keys() - {"log1p"}
     for name, p in primitives.items():
-        if name in others or not p.inline or not p.inline.startswith(f"{name}(") or p.defaults or p.kind == "bool":
+        own = p.inline and (p.inline.startswith(f"{name}(") or name == "remainder")
+        if name in others or not own or p.defaults or p.kind == "bool":
             continue
         ufunc = getattr(np, "rint" if name == "round" else name, None)
         floats = isinstance(ufunc, np.ufunc) and "f" * ufunc.nin + "->f" in ufunc.types
