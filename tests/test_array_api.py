@@ -513,6 +513,7 @@ def test_the_power_one_half_is_not_the_root(shape, dtype):
         same(x.mT**0.5 if x.ndim == 2 else mg.pow(x, 0.5), e.T if x.ndim == 2 else e)
         x **= 0.5
         same(x, e)
+        same(value ** mg.full(shape, 0.5, dtype=dtype), e)
 
 
 def test_dtypes_are_not_equal_to_nothing():

@@ -91,8 +91,8 @@ def raised(xp, a, b):
     if type(b) is float and b == 0.5 and hasattr(a, "dtype") and a.dtype.kind == "f":
         y = xp.power(a, xp.full(a.shape or (1,), b, a.dtype))
         return y if a.shape else xp.reshape(y, ())
-    if getattr(b, "size", 0) == 1 and b.dtype.kind == "f" and hasattr(a, "shape"):
-        shape = broadcast("power", a, b).shape
+    if getattr(b, "size", 0) == 1 and b.dtype.kind == "f" and (hasattr(a, "shape") or a in (0, -math.inf)):
+        shape = broadcast("power", a, b).shape if hasattr(a, "shape") else b.shape
         return xp.reshape(xp.power(a, xp.zeros(shape or (1,), b.dtype) + b), shape)
     return a**b
 
