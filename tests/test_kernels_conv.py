@@ -54,6 +54,8 @@ def compare(x, weight, params, **rest):
         ((2, 70, 11, 13), (66, 70, 1, 1), options()),
         ((2, 9, 31, 31), (65, 9, 1, 1), options(stride=2)),
         ((300, 3, 4, 4), (5, 3, 3, 3), options()),
+        ((2, 20, 6, 131), (66, 20, 3, 3), options(stride=(2, 1), padding=(1, 2))),  # bordered, wider than a panel
+        ((7, 33, 8, 10), (64, 33, 3, 3), options(stride=2, padding=(2, 1))),  # several bordered images in a block
         ((5, 1, 28, 30), (33, 1, 3, 3), options()),
         ((2, 1, 40, 5), (3, 1, 7, 3), options(padding=(3, 1))),
         ((2, 8, 13, 21), (12, 4, 3, 3), options(padding=1, groups=2)),

@@ -20,7 +20,7 @@ from numba import carray, njit
 from ...threads import get_num_threads
 from .cache import jit
 from .threads import compiled, pointer, run
-from .tiles import LONGEST_TILE, VECTORS, lanes, multiply_block, transpose_block
+from .tiles import LONGEST_TILE, VECTORS, copy_block, lanes, multiply_block, transpose_block
 
 PLACES = 240  # places in a block, a multiple of every tile height: with 64 channels a block of y is 60 KiB
 DEPTH = 1024  # taps in one go: 1024 rows of 64 weights are 256 KiB, which the second-level cache holds
@@ -93,11 +93,11 @@ def _blocks(zero):
             elif loaded != number // blocks:
                 loaded = number // blocks
                 for i in range(held * channels):
-                    source = x[first + i // channels, channel + i % channels]
-                    for r in range(source.shape[0]):
-                        to = i * plane + (top + r) * width + left
-                        for j in range(source.shape[1]):
-                            padded[to + j] = source[r, j]
+                    source = x[first + i // channels, channel + i % channels].ctypes.data
+                    to = base + size * (i * plane + top * width + left)
+                    for j in range(0, x.shape[3], panel):
+                        columns_here = min(panel, x.shape[3] - j)
+                        copy_block(zero, source + size * j, x.shape[3], to + size * j, width, x.shape[2], columns_here)
             # Rows of several images side by side let a border row skip the kernel rows that fall outside for all of
             # them.
             by_rows = job == FORWARD and held > 1 and height > x.shape[2]
@@ -179,6 +179,7 @@ def _blocks(zero):
                     at = ((image * other_channels + out_channel + o) * rows + row) * columns + column
                     transpose_block(zero, source, out_channels, other_base + size * at, places_in_image, run, n)
                 done += run
+        padded[:1] = zero  # alive until here: only its address was used
 
     return work
 

@@ -86,9 +86,9 @@ def _slopes(zero):
 def _checked(labels, k):
     """Contiguous int64 labels from 0 to k - 1; negative ones count from the end."""
     labels = np.ascontiguousarray(labels, np.int64)
-    if labels.view(np.uint64).max() >= k:  # a negative number is a huge one there
+    if np.maximum.reduce(labels.view(np.uint64)) >= k:  # a negative number is a huge one there
         labels = np.where(labels < 0, labels + k, labels)
-        if labels.view(np.uint64).max() >= k:
+        if np.maximum.reduce(labels.view(np.uint64)) >= k:
             raise IndexError(f"labels must be from 0 to K - 1 = {k - 1}: got {labels.min()} to {labels.max()}")
     return labels
 

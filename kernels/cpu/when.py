@@ -316,7 +316,7 @@ def layout(*inputs, ordered=True):
             levels[-1][1] = 0
         found = [n for level in levels for n in level]
         reads += (0, int(not axes or step[axes[-1]]), len(levels), *found, *[0] * (3 * LEVELS - len(found)))
-    block = run if all(reads[1 :: READS]) else min(run, _BLOCK)
+    block = run if all(reads[1::READS]) else min(run, _BLOCK)
     order = None if axes == sorted(axes) else (*(i for i, n in enumerate(shape) if n == 1), *axes)
     numbers = np.array((math.prod(shape), run, block, *reads), np.int64)
     return Layout(shape, order, run, block, numbers)
@@ -582,6 +582,7 @@ def batch_norm_when(x, weight=None, bias=None, *, eps=1e-5):
 
 batch_norm_when.smallest = 128
 batch_norm_when.checks_shapes = True
+
 
 def batch_norm_backward_when(dy, dmean, dvar, x, mean, rstd, weight=None):
     """Refused: fewer than 128 elements, several types, shapes that do not fit."""
