@@ -370,8 +370,8 @@ complex64, complex128 = _np.dtype("complex64"), _np.dtype("complex128")
 inf, nan, pi, e, newaxis = float("inf"), float("nan"), _np.pi, _np.e, None
 
 _PARTS = (
-    "amp", "cuda", "data", "distributions", "fft", "func", "io", "linalg", "nn", "onnx", "optim", "quantization",
-    "signal", "special", "testing", "train", "utils", "viz",
+    "amp", "cuda", "data", "distributions", "fft", "func", "io", "linalg", "masked", "nn", "onnx", "optim",
+    "quantization", "signal", "special", "testing", "train", "utils", "viz",
 )  # fmt: skip
 
 

@@ -403,6 +403,9 @@ from .pytorch_names import range as range
 from .pytorch_names import is_inference_mode_enabled as is_inference_mode_enabled
 from .pytorch_names import empty_strided as empty_strided
 from .pytorch_names import empty_permuted as empty_permuted
+from .pytorch_names import frombuffer as frombuffer
+from .pytorch_names import get_num_interop_threads as get_num_interop_threads
+from .pytorch_names import set_num_interop_threads as set_num_interop_threads
 from .pytorch_names import scalar_tensor as scalar_tensor
 from .pytorch_names import FloatTensor as FloatTensor
 from .pytorch_names import DoubleTensor as DoubleTensor

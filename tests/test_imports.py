@@ -39,7 +39,7 @@ LEVELS = [
         "tapers",
         "signal",
     ],
-    ["nn", "jit", "matrices", "distributions"],
+    ["nn", "jit", "matrices", "masked", "distributions"],
     ["func"],
     ["optim", "quantization"],
     ["io", "cuda"],
