@@ -24,6 +24,15 @@ from .errors import GradError
 tick = itertools.count(1).__next__  # one clock for recordings and in-place edits; inputs are always older than outputs
 
 
+class Name(str):
+    """A text that may be called for."""
+
+    __slots__ = ()
+
+    def __call__(self) -> str:
+        return str(self)
+
+
 class Node:
     """One recorded application of a primitive; or a leaf, a tensor that gradients are collected for (plan None)."""
 
@@ -52,8 +61,23 @@ class Node:
         self.hooks = self.owner = self.edited = self.part = None
 
     @property
-    def name(self) -> str:
-        return self.plan.primitive.name if self.plan else "leaf" if self.part is None else f"output {self.part}"
+    def name(self) -> Name:
+        """The operation's; also called as PyTorch does: ``y.grad_fn.name()``."""
+        return Name(self.plan.primitive.name if self.plan else "leaf" if self.part is None else f"output {self.part}")
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """For each input the node that made it, None where no gradient passes, and which of its outputs it is."""
+        node = self if self.part is None else self.inputs[0]
+        return tuple(
+            (p, 0) if p is None or p.part is None else (p.inputs[0], p.part)  # past the node of one output
+            for p in node.inputs
+        )
+
+    @property
+    def variable(self) -> Any:
+        """Of a leaf's node, the leaf; None if it is gone."""
+        return self.owner() if self.owner is not None else None
 
     def __repr__(self) -> str:
         return f"<Node {self.name} {self.shape}>"

@@ -24,6 +24,7 @@ class Context:
     needs_input_grad: tuple[bool, ...] = ()
     _saved: Sequence = ()
     _constant: tuple = ()
+    _dirty: tuple = ()
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (inputs, outputs, others) for the rule; an in-place edit of one until then is an error there."""
@@ -36,6 +37,11 @@ class Context:
     def mark_non_differentiable(self, *outputs: Tensor) -> None:
         """These outputs carry no gradient."""
         self._constant = outputs
+
+    def mark_dirty(self, *inputs: Tensor) -> None:
+        """forward has edited these inputs in place, and returns them: apply gives the caller's tensors, with this call
+        as their history."""
+        self._dirty = inputs
 
     def set_materialize_grads(self, value: bool) -> None:
         """Nothing to set: backward always gets zeros for an output that did not take part in the loss."""
@@ -99,6 +105,8 @@ class Function:
         ys = tuple(_own(y, args) for y in outputs)
         if any(ctx.needs_input_grad) and MODE.get().recording:
             cls._record(ctx, args, parents, outputs, ys)
+        edited = [y if any(y is d for d in ctx._dirty) else None for y in outputs]
+        ys = tuple(y if e is None else _edited(e, y, args, cls.__name__) for y, e in zip(ys, edited))
         return ys if isinstance(result, tuple) else ys[0]
 
     @classmethod
@@ -183,3 +191,11 @@ def _own(y: Any, args: tuple) -> Tensor:
 def _original(s: Tensor | None, args: tuple) -> Tensor | None:
     """The caller's tensor for a saved argument, which forward saw detached."""
     return next((a for a in args if isinstance(a, Tensor) and s is not None and a.array is s.array), s)
+
+
+def _edited(dirty: Tensor, y: Tensor, args: tuple, op: str) -> Tensor:
+    """The caller's tensor, of which forward edited the detached `dirty`, with the history of the output y."""
+    own = next((a for a in args if isinstance(a, Tensor) and a.array is dirty.array), None)
+    if own is None:
+        raise GradError(f"{op}: mark_dirty takes inputs that forward edits and returns.")
+    return own.overwrite(y, op)
