@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .convert import Device
-from .creation import arange, empty, tensor
+from .creation import arange, asarray, empty, tensor
 from .errors import ArgumentError, ShapeError
 from .mode import MODE, set_backend
 from .tensor import Tensor, wrap
@@ -35,7 +35,10 @@ PLACES = {
     "tapers": "bartlett_window blackman_window hamming_window hann_window kaiser_window",
 }
 HOMES = {name: place for place, names in PLACES.items() for name in names.split()}
-METHODS = frozenset(["clone", "detach", "is_nonzero", "is_same_size", "is_signed", "numel"])  # f(x, ...) is x.f(...)
+METHODS = frozenset([  # f(x, ...) is x.f(...)
+    "adjoint", "clone", "detach", "is_conj", "is_distributed", "is_inference", "is_neg", "is_nonzero", "is_same_size",
+    "is_signed", "numel",
+])  # fmt: skip
 DTYPES = {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "short": "int16",
     "cfloat": "complex64", "cdouble": "complex128",
@@ -166,6 +169,26 @@ def empty_permuted(size: Any, physical_layout: Any, **keywords: Any) -> Tensor:
     return made.permute(tuple(int(i) for i in np.argsort(physical_layout))) if made.ndim else made
 
 
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:  # fmt: skip
+    """The numbers in a buffer of bytes, from byte `offset` on, `count` of them (-1: all); memory is shared.
+
+    >>> frombuffer(b"\x01\x02\x03", dtype="uint8", offset=1)
+    tensor([2, 3], dtype=uint8)
+    """
+    return asarray(np.frombuffer(buffer, np.dtype(dtype), count, offset)).requires_grad_(requires_grad)
+
+
+def get_num_interop_threads() -> int:
+    """Operations run one after the other."""
+    return 1
+
+
+def set_num_interop_threads(number: int) -> None:
+    """Nothing to do: operations run one after the other, each on `get_num_threads` threads."""
+
+
 def typename(x: Any) -> str:
     """The full name of an object's type."""
     return f"{type(x).__module__}.{type(x).__qualname__}"
@@ -232,7 +255,7 @@ OWN: dict[str, Any] = {
         is_tensor, set_printoptions, set_default_device, use_deterministic_algorithms,
         are_deterministic_algorithms_enabled, typename, compile, set_float32_matmul_precision,
         get_float32_matmul_precision, get_default_device, range, is_inference_mode_enabled, empty_strided,
-        empty_permuted, scalar_tensor, FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor,
-        ShortTensor, CharTensor, ByteTensor, BoolTensor,
+        empty_permuted, frombuffer, get_num_interop_threads, set_num_interop_threads, scalar_tensor, FloatTensor,
+        DoubleTensor, HalfTensor, LongTensor, IntTensor, ShortTensor, CharTensor, ByteTensor, BoolTensor,
     )
 }  # fmt: skip

@@ -41,9 +41,8 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
     casts = p.casts
     scaled = p.name in ("add", "subtract")  # PyTorch's x + alpha y
     extra = ["*, dtype=None"] * casts + ["**spelled"] if axis else []
-    out = out or not (
-        axis or p.variadic or (p.optional and required)
-    )  # with an axis it is among what _respelled answers
+    # with an axis it is among what _respelled answers
+    out = (out or not (axis or p.variadic or (p.optional and required))) and "out" not in {*p.inputs, *p.defaults}
     extra = ["*, out=None" + ", alpha=None" * scaled] if out else extra
     marker = ["*"] * bool(p.optional and required)  # a keyword without default cannot follow an input with one
     places = p.name in ("max", "min")  # an axis by position is PyTorch's
@@ -119,7 +118,8 @@ def _places(condition: Any) -> tuple:
 
 def _cast(x: Any, dtype: Any) -> Any:
     """x in the dtype to compute in."""
-    return x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype)
+    x = x if hasattr(x, "astype") else np.asarray(x)
+    return x.to(dtype) if hasattr(x, "overwrite") else x.astype(dtype)
 
 
 def narrowed(y: Any, dtype: Any) -> Any:

@@ -37,7 +37,7 @@ UNCALLED = {
     """,
     NO_TENSOR: """
         are_deterministic_algorithms_enabled backend_names broadcast_shapes elementwise empty empty_permuted
-        empty_strided eye fftfreq from_dlpack
+        empty_strided eye fftfreq from_dlpack frombuffer
         fromfunction function fused identity iinfo indices initial_seed kernel ones primitive rand randint randn
         randperm rfftfreq scalar_tensor
         tree_unflatten tril_indices triu_indices zeros kind_of named spelled NamedTuple apply wrap

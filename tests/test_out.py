@@ -59,6 +59,12 @@ def test_gradients_go_on_from_out():
     np.testing.assert_allclose(x.grad.numpy(), A.sum(0)[:, None] + A.sum(1)[None, :])
 
 
+@pytest.mark.parametrize("name", sorted(mg.PRIMITIVES))
+def test_every_primitive_has_a_function(name):
+    """Those whose own input or keyword is called out, too."""
+    assert mg.function(mg.PRIMITIVES[name]).__name__ == name
+
+
 def test_what_is_refused():
     x = mg.tensor(A)
     with pytest.raises(ShapeError, match="shape must stay"):

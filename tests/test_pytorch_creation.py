@@ -64,6 +64,13 @@ def test_memory_of_given_strides():
         mg.empty_strided((2,), (1, 2))
 
 
+def test_numbers_in_a_buffer():
+    memory = bytearray(b"\x01\x02\x03")
+    x = mg.frombuffer(memory, dtype=mg.uint8, offset=1)
+    memory[2] = 7
+    assert x.tolist() == [2, 7] and mg.frombuffer(memory, dtype="uint8", count=2).tolist() == [1, 2]
+
+
 def test_resize():
     x = mg.arange(6)
     assert x.resize_(2, 2) is x and x.tolist() == [[0, 1], [2, 3]]

@@ -38,6 +38,12 @@ def test_bounds_of_integers_keep_the_floats():
     assert mg.clamp(x, mg.tensor(np.array([1, 1], np.int32)), None).dtype == mg.float32
 
 
+def test_softmax_in_another_dtype():
+    with pytest.warns(MistakeWarning, match="imaginary part"):
+        y = mg.softmax(mg.tensor([1 + 2j, 1 - 1j]), 0, dtype=mg.float64)
+    assert y.dtype == mg.float64 and y.tolist() == [0.5, 0.5]
+
+
 def test_methods_named_after_dtypes():
     x = mg.tensor([1.5], dtype="float64")
     assert x.float(memory_format=mg.preserve_format).dtype == mg.float32

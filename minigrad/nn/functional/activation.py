@@ -166,13 +166,13 @@ def _dim(dim: int | None, ndim: int, who: str) -> int:
 
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """y = e**x / sum(e**x) along `dim`: positive, summing to 1."""
-    x = input if dtype is None else input.astype(dtype)
+    x = input if dtype is None else input.to(dtype)
     return F.softmax(x, axis=_dim(dim, x.ndim, "softmax"))
 
 
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """y = x - ln(sum(e**x)) along `dim`."""
-    x = input if dtype is None else input.astype(dtype)
+    x = input if dtype is None else input.to(dtype)
     return F.log_softmax(x, axis=_dim(dim, x.ndim, "log_softmax"))
 
 
