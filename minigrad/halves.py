@@ -11,6 +11,7 @@ with this detour.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -63,6 +64,8 @@ def is_half(given: np.dtype) -> bool:
 def in_use() -> None:
     """A half has appeared: from now on primitives look for them."""
     global seen
+    if (package := sys.modules.get("ml_dtypes")) is not None:  # its arrays come also where nobody asks for bfloat16()
+        HALVES.add(np.dtype(package.bfloat16))
     if seen:
         return
     seen = True

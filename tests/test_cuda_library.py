@@ -4,9 +4,12 @@ which refuses what CuPy 14 refuses."""
 import fake_cupy
 import numpy as np
 import pytest
+from minigrad.kernels.cuda import matmul
 
 import minigrad as mg
+from minigrad import cuda, nn
 from minigrad.backend import completed
+from minigrad.errors import BackendError
 from minigrad.primitive import PRIMITIVES
 from minigrad.tensor import apply
 from minigrad.testing.primitives import differentiable
@@ -159,3 +162,73 @@ def test_functions_that_make_indices(cupy):
     assert mg.zeros(2, device="cupy").scatter_reduce(0, i, x, "amax").tolist() == [1.0, 5.0]
     assert mg.as_strided(x, (2, 2), (1, 1)).tolist() == [[1.0, 5.0], [5.0, 3.0]]
     assert mg.func.hessian(lambda x: (x**3).sum())(x).tolist() == np.diag([6.0, 30.0, 18.0]).tolist()
+
+
+# ---- while a graph is recorded ----
+LAYOUTS = {
+    "plain": lambda x: x,
+    "turned": lambda x: np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2) if x.ndim > 1 else x,
+    "part": lambda x: np.pad(x, [(0, 1)] * (x.ndim > 1) + [(0, 0)] * (x.ndim - 2) + [(1, 2)])[(..., slice(1, -2))][
+        (slice(0, -1),) * (x.ndim > 1)
+    ],
+    "steps": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    "back": lambda x: np.ascontiguousarray(x[::-1])[::-1],
+}
+
+
+@pytest.mark.parametrize("left", LAYOUTS)
+@pytest.mark.parametrize("right", LAYOUTS)
+def test_products_by_cublas(cupy, left, right, rng):
+    """The numbers cuBLAS is given mean the product, for every layout, stack and vector."""
+    shapes = [((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 1, 3, 4), (5, 4, 2)), ((4,), (4, 5)),
+              ((3, 4), (4,)), ((4,), (4,)), ((2, 3, 4), (4,)), ((4,), (2, 4, 3)), ((1, 4), (4, 1)), ((3, 1), (1, 5)),
+              ((0, 4), (4, 5)), ((3, 0), (0, 5))]  # fmt: skip
+    for a, b in shapes:
+        for dtype in (np.float32, np.float64):
+            x = LAYOUTS[left](rng.standard_normal(a).astype(dtype))
+            y = LAYOUTS[right](rng.standard_normal(b).astype(dtype))
+            got = matmul.recorded(cupy, *(v.view(fake_cupy.ndarray) for v in (x, y)))
+            np.testing.assert_allclose(fake_cupy.raw(got), np.matmul(x, y), rtol=1e-4, atol=1e-5, err_msg=f"{a} {b}")
+    with pytest.raises(NotImplementedError, match="a product of int64 cannot be recorded"):
+        matmul.recorded(cupy, cupy.asarray(np.eye(2, dtype=int)), cupy.asarray(np.eye(2, dtype=int)))
+
+
+def test_products_are_given_to_cublas_only_while_recording(cupy, monkeypatch):
+    said, x = [], mg.ones(2, 2, device="cupy")
+    monkeypatch.setattr(matmul, "gemm", lambda *a: said.append("gemm") or fake_cupy.gemm(*a))
+    x @ x
+    assert not said
+    with cuda.graph(g := cuda.CUDAGraph()):
+        y = x @ x
+    assert said == ["gemm"] and not matmul.recording
+    g.replay()
+    assert y.tolist() == [[2.0, 2.0]] * 2
+
+
+@pytest.mark.parametrize("name", ["sort", "argsort", "median"])
+def test_sorting_is_refused_while_recording(cupy, name):
+    """On a GPU it would end the process."""
+    step = cuda.make_graphed_step(getattr(mg, name), mg.ones(3, device="cupy"), warmup=1)
+    step(mg.ones(3, device="cupy"))
+    with pytest.raises(BackendError, match="sorts, which waits for the device"):
+        step(mg.ones(3, device="cupy"))
+    assert (mg.ones(3, device="cupy") + 1.0).tolist() == [2.0] * 3
+
+
+def test_clipping_does_not_wait(cupy):
+    p = mg.ones(3, device="cupy")
+    p.grad = mg.full((3,), 4.0, device="cupy")
+    fake_cupy.state.log.clear()
+    nn.utils.clip_grad_norm_([p], 1.0)
+    assert "download" not in fake_cupy.state.log
+    np.testing.assert_allclose(p.grad.numpy(), 3**-0.5, rtol=1e-5)
+
+
+def test_bfloat16_of_ml_dtypes_is_known(monkeypatch):
+    """Also where an array brings it before anybody has asked for mg.bfloat16."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    from minigrad import halves
+
+    monkeypatch.setattr(halves, "seen", False)
+    mg.tensor(np.ones(2, ml_dtypes.bfloat16))
+    assert np.dtype(ml_dtypes.bfloat16) in halves.HALVES

@@ -24,8 +24,9 @@ FAST_TF32, DEFAULT_ALGORITHM = 77, -1
 
 
 def matmul(xp, a, b):
-    """xp.matmul(a, b), also while a graph is recorded."""
-    return recorded(xp, a, b) if recording else xp.matmul(a, b)
+    """xp.matmul(a, b), also while a graph is recorded, and of bfloat16 but for two matrices, which CuPy 14 lacks."""
+    direct = recording or (a.dtype.kind == b.dtype.kind == "V" and not a.ndim == b.ndim == 2)
+    return recorded(xp, a, b) if direct else xp.matmul(a, b)
 
 
 def recorded(xp, a, b):

@@ -18,7 +18,8 @@ class Stream:
         if raw is None:
             cupy = backend().xp
             with cupy.cuda.Device(self.index):
-                raw = cupy.cuda.Stream(non_blocking=True, **({"priority": priority} if priority else {}))
+                ranked = priority and int(cupy.__version__.partition(".")[0]) >= 14  # a hint, which 13 does not take
+                raw = cupy.cuda.Stream(non_blocking=True, **({"priority": priority} if ranked else {}))
         self.raw = raw  # CuPy's
 
     @property
