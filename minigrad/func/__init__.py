@@ -10,7 +10,7 @@ tensor(12.)
 Names and signatures are torch.func's, and JAX's where PyTorch has none; docstrings say where they differ.
 """
 
-from importlib import import_module
+from importlib import import_module as _import_module
 
 from . import batch_rules as _batch_rules  # noqa: F401
 from .checkpoint import checkpoint as checkpoint
@@ -41,5 +41,5 @@ from .tree import tree_unflatten as tree_unflatten
 
 def __getattr__(name: str):
     if name in ("functional_call", "stack_module_state"):  # of the layers, which the transforms do not need
-        return getattr(import_module("..nn.utils.stateless", __package__), name)
+        return getattr(_import_module("..nn.utils.stateless", __package__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

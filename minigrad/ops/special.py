@@ -54,12 +54,27 @@ def erfc_large(z):
     ) / z  # fmt: skip
 
 
+def gauss(xp, x, half=1.0):
+    """e**(-half x**2): of x * x, rounded, exp would magnify the error x * x times; the square of `head` is exact."""
+    head = xp.trunc(x * 16) / 16
+    return xp.exp(-half * head * head) * xp.exp(half * (head - x) * (head + x))
+
+
+def erfc_scaled(xp, z):
+    """e**(z**2) erfc(z) for z >= 0.47."""
+    return xp.where(z <= 4, erfc_middle(xp.minimum(z, 4)), erfc_large(xp.maximum(z, 4)))
+
+
 def erfc_positive(xp, z):
     """erfc(z) for z >= 0.47; beyond 27 it underflows to 0 in float64."""
     z = xp.minimum(z, 27.5)  # keeps infinity away from inf * 0
-    head = xp.trunc(z * 16) / 16  # its square is exact: of z * z, rounded, exp would magnify the error z * z times
-    scale = xp.exp(-head * head) * xp.exp((head - z) * (head + z))
-    return scale * xp.where(z <= 4, erfc_middle(xp.minimum(z, 4)), erfc_large(xp.maximum(z, 4)))
+    return gauss(xp, z) * erfc_scaled(xp, z)
+
+
+def upper_tail(xp, x):
+    """P(N(0, 1) > x) for x >= 0.67: erfc(x / sqrt 2) / 2, but x itself is squared, not its rounded quotient."""
+    x = xp.minimum(x, 39)
+    return 0.5 * gauss(xp, x, 0.5) * erfc_scaled(xp, x * 0.7071067811865476)
 
 
 def erf_forward(xp, x):
@@ -119,7 +134,7 @@ def bounded(low, high):
 
 def erfcx_forward(xp, x):
     z = xp.maximum(xp.abs(x), 0.46875)
-    scaled = xp.where(z <= 4, erfc_middle(xp.minimum(z, 4)), erfc_large(xp.maximum(z, 4)))
+    scaled = erfc_scaled(xp, z)
     small = xp.clip(x, -0.46875, 0.46875)
     inner = xp.exp(small * small) * (1 - small * erf_small(small * small))
     below = xp.minimum(x, 0)
@@ -133,10 +148,19 @@ rows(
     doc="y = e**(x**2) erfc(x), which neither under- nor overflows for large x.",
     samples=PLAIN,
 )
+
+
+def ndtr_forward(xp, x):
+    tail = upper_tail(xp, xp.maximum(xp.abs(x), 0.67))
+    inner = 0.5 * erfc_forward(xp, xp.clip(x, -0.67, 0.67) * -0.7071067811865476)
+    return xp.where(xp.abs(x) <= 0.67, inner, xp.where(x > 0, 1 - tail, tail))
+
+
 ndtr = elementwise(
     "ndtr",
     "0.5 * erfc({x} * -0.7071067811865476)",
     kind="float",
+    forward=ndtr_forward,
     x=lambda F, g, x: g * F.exp(-0.5 * x * x) * 0.3989422804014327,
     doc="y = P(N(0, 1) <= x), the normal distribution function.",
 )
@@ -144,9 +168,9 @@ ndtr = elementwise(
 
 def log_ndtr_forward(xp, x):
     low = xp.minimum(x, -1.0)  # there ln(erfcx(-x / sqrt 2) / 2) - x**2 / 2 loses nothing
-    high = xp.maximum(x, -1.0)
     tail = xp.log(0.5 * erfcx_forward(xp, low * -0.7071067811865476)) - 0.5 * low * low
-    return xp.where(x < -1, tail, xp.log1p(-0.5 * erfc_forward(xp, high * 0.7071067811865476)))
+    above = xp.where(x < 0.67, ndtr_forward(xp, -xp.clip(x, -1.0, 0.67)), upper_tail(xp, xp.maximum(x, 0.67)))
+    return xp.where(x < -1, tail, xp.log1p(-above))
 
 
 rows(
