@@ -82,7 +82,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 
 @spelled("obj", data="obj")
 def asarray(
-    obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any, /, dtype: Any = None, *, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor over the data, sharing memory with arrays and buffers where dtype and device allow.
 
@@ -163,29 +163,36 @@ def _shape(shape: Any, lengths: tuple = ()) -> tuple[int, ...]:
     return tuple(n.__index__() for n in given)
 
 
+def _sized(shape: Any, lengths: tuple, dtype: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """Lengths and dtype of ``zeros(2, 3)``, ``zeros((2, 3))`` and ``zeros((2, 3), float)``."""
+    if lengths and isinstance(lengths[-1], (type, np.dtype, str)):
+        *lengths, dtype = lengths  # type: ignore[assignment]
+    return _shape(shape, tuple(lengths)), _dtype(dtype)
+
+
 @spelled("shape", size="shape")
-def zeros(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(shape: Any = (), *lengths: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of this shape, ``zeros(2, 3)`` or ``zeros((2, 3))``, in the default dtype unless given."""
-    array = backend_at(device).xp.zeros(_shape(shape, lengths), _dtype(dtype))
+    array = backend_at(device).xp.zeros(*_sized(shape, lengths, dtype))
     return _made(array, requires_grad)
 
 
 @spelled("shape", size="shape")
-def ones(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(shape: Any = (), *lengths: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of this shape, ``ones(2, 3)`` or ``ones((2, 3))``, in the default dtype unless given."""
-    array = backend_at(device).xp.ones(_shape(shape, lengths), _dtype(dtype))
+    array = backend_at(device).xp.ones(*_sized(shape, lengths, dtype))
     return _made(array, requires_grad)
 
 
 @spelled("shape", size="shape")
-def empty(shape: Any = (), *lengths: int, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(shape: Any = (), *lengths: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Memory of this shape with whatever it holds."""
-    array = backend_at(device).xp.empty(_shape(shape, lengths), _dtype(dtype))
+    array = backend_at(device).xp.empty(*_sized(shape, lengths, dtype))
     return _made(array, requires_grad)
 
 
 @spelled("shape", "fill_value", size="shape")
-def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape, every element `fill_value`, in its dtype unless given; the gradient of a tensor passes.
 
     >>> full((2, 3), 1.5).sum()
@@ -207,26 +214,26 @@ def _like(name: str, x: Any, dtype: Any, device: Any, *value: Any) -> Tensor:
 
 
 @spelled("x", input="x")
-def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(x: Any, /, dtype: Any = None, *, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros with the shape of x, and its dtype and device unless given."""
     return _like("zeros", x, dtype, device).requires_grad_(requires_grad)
 
 
 @spelled("x", input="x")
-def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(x: Any, /, dtype: Any = None, *, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones with the shape of x, and its dtype and device unless given."""
     return _like("ones", x, dtype, device).requires_grad_(requires_grad)
 
 
 @spelled("x", input="x")
-def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(x: Any, /, dtype: Any = None, *, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Memory with the shape of x, and its dtype and device unless given, with whatever it holds."""
     return _like("empty", x, dtype, device).requires_grad_(requires_grad)
 
 
 @spelled("x", "fill_value", input="x")
 def full_like(
-    x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    x: Any, /, fill_value: Any, dtype: Any = None, *, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """As `full`, with the shape of x, and its dtype and device unless given."""
     if _follows(fill_value):
@@ -242,8 +249,8 @@ def arange(
     /,
     stop: Any = None,
     step: Any = 1,
-    *,
     dtype: Any = None,
+    *,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
@@ -276,11 +283,11 @@ def linspace(
     start: Any,
     stop: Any,
     /,
-    num: int,
+    num: int = 50,
+    endpoint: bool = True,
     *,
     dtype: Any = None,
     device: Any = None,
-    endpoint: bool = True,
     requires_grad: bool = False,
 ) -> Tensor:
     """`num` numbers from start to stop, evenly spaced, with stop unless endpoint=False: (num,).
@@ -319,9 +326,9 @@ def eye(
     n_rows: int,
     n_cols: int | None = None,
     /,
-    *,
     k: int = 0,
     dtype: Any = None,
+    *,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:

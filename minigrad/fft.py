@@ -225,7 +225,7 @@ def _frequencies(op: str, n: int, d: float, first: int, count: int, dtype: Any) 
     return wrap(mode.device.asarray(numbers.astype(dtype or mode.default_dtype)))
 
 
-def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
+def fftfreq(n: int, /, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """(n,): the frequencies of the terms of fft, 0, 1, ... -2, -1 over n d; d: the time between samples.
 
     >>> fftfreq(4)
@@ -234,7 +234,7 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None)
     return _frequencies("fftfreq", n, d, -(n // 2), n, dtype)
 
 
-def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
+def rfftfreq(n: int, /, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """(n // 2 + 1,): the frequencies of the terms of rfft, 0, 1, ... over n d."""
     return _frequencies("rfftfreq", n, d, 0, n // 2 + 1, dtype)
 

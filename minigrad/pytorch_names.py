@@ -170,7 +170,7 @@ def empty_permuted(size: Any, physical_layout: Any, **keywords: Any) -> Tensor:
 
 
 def frombuffer(
-    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+    buffer: Any, dtype: Any, count: int = -1, offset: int = 0, *, requires_grad: bool = False
 ) -> Tensor:  # fmt: skip
     """The numbers in a buffer of bytes, from byte `offset` on, `count` of them (-1: all); memory is shared.
 

@@ -145,9 +145,9 @@ def searchsorted(
     x1: Any,
     x2: Any,
     /,
-    *,
     side: str = "left",
     sorter: Any = None,
+    *,
     right: bool = False,
     out_int32: bool = False,
 ) -> Tensor:
@@ -278,7 +278,7 @@ def unique_consecutive(
 
 
 @takes_out
-def isin(x1: Any, x2: Any, /, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+def isin(x1: Any, x2: Any, /, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """True where an element of x1 is among those of x2 (or, inverted, is not). NaN is among none."""
     if MODE.get().levels:  # inside vmap, where values cannot be looked at: each with each
         found = F.any(F.equal(F.expand_dims(tensor_of(x1), -1), ravel(x2)), axis=-1)

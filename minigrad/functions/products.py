@@ -48,7 +48,7 @@ def _sublists(*given: Any) -> tuple[str, tuple]:
 
 
 @takes_out
-def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2, dims: Any = None) -> Tensor:
+def tensordot(x1: Any, x2: Any, /, axes: Any = 2, *, dims: Any = None) -> Tensor:
     """The sum of products over pairs of axes: the last `axes` of x1 with the first of x2, or the axes of x1 listed in
     axes[0] with those in axes[1]. The other axes of x1, then of x2, remain."""
     a, b, axes = tensor_of(x1), tensor_of(x2), axes if dims is None else dims
