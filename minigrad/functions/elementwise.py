@@ -47,7 +47,7 @@ class Parts(NamedTuple):
 
 
 def frexp(x: Any) -> Parts:
-    """mantissa, from 1/2 to below 1 in size, and exponent, with x = mantissa 2**exponent."""
+    """(m, e) with x = m 2**e, 1/2 <= |m| < 1 and e int32; (0, 0) for 0."""
     return Parts(*F.frexp(tensor_of(x)))
 
 
