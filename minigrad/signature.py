@@ -32,6 +32,7 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         "_places": _places,
         "_kinds": (list, *(p.pytorch[1] if p.pytorch else ())),
         "_cast": _cast,
+        "_dtypes": (type, np.dtype, str),
         "_narrowed": narrowed,
         **{f"_{k}": v for k, v in p.defaults.items()},
     }
@@ -58,6 +59,10 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         lines.append("    if a is None and b is None: return _places(condition)")
     if scaled:
         lines.append("    if alpha is not None: b = b * alpha")
+    if casts and list(p.defaults)[:2] == ["axis", "keepdims"]:  # NumPy's order: sum(x, axis, dtype)
+        lines.append(
+            "    if keepdims is not False and isinstance(keepdims, _dtypes): keepdims, dtype = False, keepdims"
+        )
     if casts:  # the dtype to compute in; integers, which NumPy adds as int64, come back in it
         given = ", ".join([f"_cast({p.inputs[0]}, dtype)", *(f"{k}={k}" for k in p.defaults), *["**spelled"] * axis])
         lines.append(f"    if dtype is not None: return _narrowed({p.name}({given}), dtype)")

@@ -24,6 +24,9 @@ CALLS = {
     "searchsorted": (V, V, "right"),
     "isin": (V, V[:1], False, True),
     "tensordot": (V, V, 1),
+    "sum": (V, 0, np.float32),
+    "prod": (V, 0, int),
+    "mean": (V, None, "float32"),
     "fft.fftfreq": (4, 0.1),
     "fft.rfftfreq": (4, 0.1),
 }
