@@ -2,6 +2,7 @@
 
 Thread pools of different libraries in one process slow each other down, hence a process each; a machine drifts, hence
 turns: in every round each contender runs for a fraction of a second, warm, and figures are medians over the rounds.
+Whose turn it is not is stopped: threads of a BLAS that go on spinning have cost the next contender half its speed.
 A ratio is the median of the ratios round by round, so that a slow minute cancels.
 
 The two sides talk in lines of JSON: `Worker` here, `worker.serve` in the process.
@@ -17,7 +18,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,9 +54,11 @@ class Worker:
             self.start()
         assert self.process is not None and self.process.stdin is not None and self.process.stdout is not None
         try:
+            self.signal("SIGCONT")
             print(json.dumps(question), file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
-        except BrokenPipeError:
+            self.signal("SIGSTOP")
+        except (BrokenPipeError, ProcessLookupError):
             line = ""
         if not line:
             raise WorkerError(self.ended())
@@ -64,6 +66,11 @@ class Worker:
         if "error" in answer:
             raise WorkerError(answer["error"])
         return answer
+
+    def signal(self, name: str) -> None:
+        """Stop the process and its threads until its next turn, or let it go on; where the system can."""
+        if self.process is not None and self.process.poll() is None and hasattr(signal, name):
+            os.killpg(self.process.pid, getattr(signal, name))
 
     def ended(self) -> str:
         """How the process ended, with the last line it wrote."""
@@ -79,6 +86,7 @@ class Worker:
         if self.process is None:
             return
         assert self.process.stdin is not None
+        self.signal("SIGCONT")
         try:
             self.process.stdin.close()
             self.process.wait(timeout=1)
@@ -120,8 +128,6 @@ def measure(
                 continue
             if turn >= 0:  # the round before the first warms up
                 times[name].append(t)
-            if len(times) > 1:
-                time.sleep(0.02)  # threads that spin after their last work go to sleep
     for name, seen in times.items():
         found[name]["times"] = seen
         found[name] |= workers[name].ask(do="memory")

@@ -6,6 +6,7 @@ library when it builds, so that no other is in the process.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -131,6 +132,8 @@ class Server:
 
 def serve(suite: str, contender: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    if sys.platform == "linux":  # and ends us, stopped as we may be, if it is killed
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not mix with the answers
     server = Server(suite, contender)
