@@ -266,7 +266,8 @@ def grad(
     if not only_inputs:
         raise ArgumentError("grad: only_inputs must be True. backward() adds to the .grad of all leaves.")
     if is_grads_batched:
-        return _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize_grads)
+        options = {"allow_unused": allow_unused, "materialize_grads": materialize_grads}
+        return _batched(outputs, inputs, grad_outputs, create_graph=create_graph, **options)
     nodes = [noded(t, "grad") for t in inputs]
     found, _ = walk(outputs, grad_outputs, nodes, retain_graph, create_graph)
     results: list[Tensor | None] = []
@@ -283,15 +284,12 @@ def grad(
     return tuple(results)
 
 
-def _batched(outputs: list, inputs: list, grad_outputs: Sequence, create_graph: bool, *missing: Any) -> tuple:
+def _batched(outputs: list, inputs: list, grad_outputs: Sequence, **options: Any) -> tuple:
     """`grad` for each of the N vectors in grad_outputs, (N, ...), stacked."""
     counts = [0 if g is None else len(g) for g in grad_outputs]
     if len(set(counts)) != 1 or not counts[0]:
         raise ShapeError(f"grad: with is_grads_batched all grad_outputs must be (N, ...), N > 0: got N of {counts}.")
-    rows = [
-        grad(outputs, inputs, [g[i] for g in grad_outputs], True, create_graph, True, missing[0], False, missing[1])
-        for i in range(counts[0])
-    ]
+    rows = [grad(outputs, inputs, [g[i] for g in grad_outputs], retain_graph=True, **options) for i in range(counts[0])]
     return tuple(None if column[0] is None else F.stack(list(column)) for column in zip(*rows))
 
 
