@@ -395,3 +395,20 @@ def test_a_peer_that_is_asked_for_must_be_there(monkeypatch, capsys):
 def test_list_and_patterns(capsys):
     assert main(["bench", "--list", "train", "--only", "CNN*"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == ["  cnn 1x28x28", "  cnn 3x32x32"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_a_contender_is_stopped_until_its_turn():
+    worker = measure.Worker("overhead", "numpy")
+    try:
+        for _ in range(2):  # it goes on when it is asked again
+            assert worker.ask(do="forget") == {}
+            status = Path(f"/proc/{worker.process.pid}/stat")
+            for _ in range(100):  # a signal takes a moment to arrive
+                if (state := status.read_text().rsplit(") ", 1)[1][0]) == "T":
+                    break
+                time.sleep(0.02)
+            assert state == "T"
+    finally:
+        worker.close()
+    assert worker.process is None
