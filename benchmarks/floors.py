@@ -95,7 +95,7 @@ def _attention_backward(y: Any, dy: Any, q: Any, k: Any, *_: Any, causal: bool =
 FLOPS: dict[str, Callable[..., float]] = {  # of each product, from its result and its arguments
     "matmul": lambda y, a, b: 2 * y.size * a.shape[-1],
     "linear": lambda y, x, weight, bias=None: 2 * y.size * weight.shape[1],
-    "convolution": lambda y, x, weight, **_: 2 * y.size * math.prod(weight.shape[1:]),
+    "convolution": lambda y, x, weight, bias=None, **_: 2 * y.size * math.prod(weight.shape[1:]),
     "convolution_input": lambda y, dy, weight, **_: 2 * dy.size * math.prod(weight.shape[1:]),
     "convolution_weight": lambda y, x, dy, **_: 2 * dy.size * math.prod(y.shape[1:]),
     "attention": _attention,

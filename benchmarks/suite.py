@@ -79,13 +79,13 @@ def compared(suite: Suite, row: str, found: dict[str, dict]) -> dict[str, Any]:
     return result
 
 
-def floor(accountant: measure.Worker, row: str, result: dict, rates: dict) -> dict[str, float] | None:
+def floor(accountant: measure.Worker, row: str, result: dict, rates: dict) -> dict[str, Any]:
     from . import floors
 
     try:
         cost = accountant.ask(do="cost", row=row)
-    except measure.WorkerError:
-        return None
+    except measure.WorkerError as error:
+        return {"error": str(error)}
     seconds = floors.seconds(cost["flops"], cost["bytes"], rates)
     ours = result["contenders"].get(result["ours"], {}).get("median")
     return cost | {"seconds": seconds} | ({"times": ours / seconds} if ours and seconds else {})
@@ -112,4 +112,4 @@ def failures(results: Sequence[dict]) -> list[str]:
         for r in results
         for name, e in r["contenders"].items()
         if "error" in e
-    ]
+    ] + [f"{r['name']}: floor: {r['floor']['error']}" for r in results if "error" in (r.get("floor") or {})]

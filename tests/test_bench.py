@@ -132,6 +132,23 @@ def test_products_are_counted():
     )
 
 
+@pytest.mark.parametrize("bias", [(), (mg.ones(6, requires_grad=True),)], ids=["no bias", "bias"])
+def test_flops_of_a_convolution(bias):
+    x, w = mg.ones(2, 4, 7, 7, requires_grad=True), mg.ones(6, 4, 3, 3, requires_grad=True)
+    counted = floors.count(lambda: mg.nn.functional.conv2d(x, w, *bias).sum().backward())
+    assert counted.flops == 3 * 2 * (2 * 6 * 5 * 5) * (4 * 3 * 3)  # forward, and both gradients
+
+
+def test_a_floor_that_fails_is_told():
+    class Accountant:
+        def ask(self, **_):
+            raise measure.WorkerError("no flops of this")
+
+    row = {"name": "a row", "contenders": {}}
+    row["floor"] = suite.floor(Accountant(), "a row", row, {})
+    assert suite.failures([row]) == ["a row: floor: no flops of this"]
+
+
 def test_flops_of_the_mlp_step():
     flops, moved = steps.cost("mlp 784-128-10")
     forward = 2 * 128 * (784 * 128 + 128 * 10)
