@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
-from .autograd import Node
+from .autograd import Node, tick
 from .backend import Backend, backend_of
 from .convert import CPU, FLOAT64, Device, as_array, constant, is_sequence_of_numbers
 from .edits import Storage, link, written
@@ -300,11 +300,15 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
     mode = MODE.get()
     if mode.detour is not None:
         return mode.detour(prim, args, params)
-    if len(args) == 1 and isinstance(args[0], Tensor):  # the loop below, written out for what half of all calls are
-        array, node, bit = args[0].array, args[0].node, 2
-        arrays: Any = (array,)
-        parents: Any = (node,)
-        key = 0 if node is None else 1
+    n = len(args)
+    if n == 1 and isinstance(a := args[0], Tensor):  # the loop below, written out for what nearly all calls are
+        arrays: Any = (array := a.array,)
+        parents: Any = (a.node,)
+        key, bit = int(a.node is not None), 2
+    elif n == 2 and isinstance(a := args[0], Tensor) and isinstance(b := args[1], Tensor):
+        arrays = (a.array, array := b.array)
+        parents = (a.node, b.node)
+        key, bit = (a.node is not None) + 2 * (b.node is not None), 4
     else:
         arrays, parents, key, bit, array = [], [], 0, 1, None
         for a in args:
@@ -333,7 +337,7 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
         out = prim.forward(F, *args, **params)  # the body, recorded step by step
         return out[: prim.outputs] if prim.outputs > 1 else out[0] if prim.saves else out
     try:
-        out = run(*arrays, **params)
+        out = run(*arrays, **params) if params else run(*arrays)  # no empty dict is copied
     except Exception as error:
         unsupported = isinstance(error, TypeError) and prim.kind != "same"
         out = of_floats(prim, run, arrays, params, mode) if unsupported else None
@@ -375,8 +379,11 @@ def record(prim: Primitive, key: int, args: tuple, parents: Sequence, outs: tupl
     saved = plan.pick(outs + args) if plan.names else ()
     if plan.keeps_shapes:
         saved += (prim.shapes([getattr(a, "shape", None) for a in args]),)
-    out = outs[0]
-    return Node(plan, parents, saved, params, out.shape, out.dtype)
+    out, node = outs[0], new(Node)  # Node(...), written out: to call a class takes as long as to fill the fields
+    node.plan, node.inputs, node.saved, node.params = plan, parents, saved, params
+    node.shape, node.dtype, node.order = out.shape, out.dtype, tick()
+    node.hooks = node.owner = node.edited = node.part = None
+    return node
 
 
 def several(prim: Primitive, key: int, args: tuple, parents: Any, outs: tuple, params: dict, recording: Any) -> tuple:

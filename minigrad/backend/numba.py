@@ -14,7 +14,7 @@ import numpy as np
 from ..kernels import cpu  # registers the table of kernels
 from ..primitive import PRIMITIVES, Primitive
 from .base import load_kernel
-from .numpy import NumpyBackend
+from .numpy import REDUCTIONS, NumpyBackend
 from .short import SHORT
 
 FACTORS_FROM = 16_384  # elements: below, NumPy's own stream is as fast
@@ -29,6 +29,8 @@ class NumbaBackend(NumpyBackend):
         self.drawn: Callable | None = None
 
     def fallback(self, p: Primitive) -> Callable:
+        if p.name in REDUCTIONS:  # called by the choice of a kernel, which hands over axis too: the ufunc's own method
+            return REDUCTIONS[p.name].func
         return SHORT.get(p.name) or super().fallback(p)
 
     def factors(self, stream: np.random.Generator, shape: tuple[int, ...], p: float, dtype: Any) -> Any:

@@ -53,7 +53,7 @@ def _broadcast_to(x: Any, *, shape: Any) -> Any:
     return y
 
 
-REDUCTIONS: dict[str, Callable] = {  # what np.sum and others wrap, which takes as long as a small reduction
+REDUCTIONS: dict[str, partial] = {  # what np.sum and others wrap, which takes as long as a small reduction
     "sum": partial(np.add.reduce, axis=None),
     "max": partial(np.maximum.reduce, axis=None),
     "min": partial(np.minimum.reduce, axis=None),
