@@ -18,14 +18,16 @@ import re
 
 import numpy as np
 from numba import carray
+from numba.extending import register_jitable
 
 from ...primitive import PRIMITIVES
 from ..scalar_texts import text_of_rule
 from . import activation, vectormath
 from .cache import _source, address
 from .loops import on_all_threads
-from .threads import WORKER, pointer, run
-from .when import LEAVES, POWERS, READS, as_operand, contiguous, fits, placed
+from .threads import WORKER, compiled, pointer, run
+from .when import LEAVES, POWERS, READS, as_operand, contiguous, fits, layout
+from .workers import call_worker
 
 PARALLEL_FROM = 24_576  # elements; below, waking the second thread costs more than it brings
 PART = 65_536  # elements a part: fine enough that a thread put aside by the system holds up little
@@ -69,83 +71,37 @@ def inlined(text, names):
     return _Inline(names).visit(ast.parse(re.sub(r"\{(\w+)\}", r"\1", text), mode="eval").body)
 
 
-# a, b: inputs, c: the output. numbers: a layout with the addresses of inputs that are not a or b; then the parameters.
-_WORKER = """
+# n elements of the inputs a, b and c to y, all given by their addresses; the parameters are float64.
+_LOOP = """
 def make(zero):
     kind = type(zero)
-    size_of = 4 if kind is float32 else 8
 
-    def work(a_base, b_base, c_base, numbers, part, parts):
-        given = carray(pointer(numbers), ({count},), int64)
-        parameters = carray(pointer(numbers + {count} * 8), ({parameter_count},), float64)
-        {parameters}
-        size, run, block = given[0], given[1], given[2]
-        i, stop = size * part // parts, size * (part + 1) // parts
-        segment = i // run
-        within = i - segment * run
-        {buffers}
-        while i < stop:
-            n = min(run - within, stop - i, block)
-            {places}
-            y = carray(pointer(c_base + size_of * i), (n,), kind)
-            for j in range(n):
-                {reads}
-                y[j] = {expression}
-            i += n
-            within += n
-            if within == run:
-                segment, within = segment + 1, 0
-        {kept}
+    def loop(a, b, c, y, n, parameters):
+        {start}
+        y = carray(pointer(y), (n,), kind)
+        for j in range(n):
+            {reads}
+            y[j] = {expression}
 
-    return work
-"""
-_HEAD = 3
-# An input that is constant along the runs is read from a buffer filled with it: one loop serves all.
-_BUFFER = """
-        base{i} = given[{k}] if given[{k}] else {base}
-        held{i}, buffer{i} = int64(-1), empty(block if given[{k} + 1] == 0 else 0, {kind})
-"""
-_PLACE = """
-            at{i} = within * given[{k} + 1]
-            for level in range({k} + 3, {k} + 3 + 3 * given[{k} + 2], 3):
-                place = segment // given[level] if given[level] > 1 else segment
-                at{i} += (place % given[level + 1] if given[level + 1] else place) * given[level + 2]
-            from{i} = base{i} + {size} * at{i}
-            if given[{k} + 1] == 0:
-                if held{i} != from{i}:
-                    held{i}, held = from{i}, carray(pointer(from{i}), (1,), {kind})[0]
-                    for j in range(block):
-                        buffer{i}[j] = held
-                from{i} = buffer{i}.ctypes.data
-            x{i} = carray(pointer(from{i}), (n,), {kind})
+    return loop
 """
 
 
 def worker(name, text, inputs, parameters=(), truth=()):
-    """dtype -> address of the worker of y = text, for up to three inputs and keyword numbers.
+    """dtype -> address of the loop of y = text, for up to three inputs and keyword numbers.
 
     truth: which of the inputs are of truth values.
     """
     names = {field: ast.Name(f"v{i}") for i, field in enumerate(inputs)}
     names |= {field: ast.Name(f"p{i}") for i, field in enumerate(parameters)}
-    lines = {key: [] for key in ("buffers", "places", "reads", "kept")}
+    start, reads = [f"given = carray(pointer(parameters), ({len(parameters)},), float64)"], []
+    start += [f"p{i} = kind(given[{i}])" for i in range(len(parameters))]
     for i, field in enumerate(inputs):
-        kind, size = ("uint8", 1) if field in truth else ("kind", "size_of")
-        given = {"i": i, "k": _HEAD + READS * i, "base": ("a_base", "b_base", "0")[i], "kind": kind, "size": size}
-        lines["buffers"].append(_BUFFER.format(**given))
-        lines["places"].append(_PLACE.format(**given))
-        lines["reads"].append(f"v{i} = x{i}[j]" + (" != 0" if field in truth else ""))
-        lines["kept"].append(f"buffer{i}[:0] = 0  # alive until here: only its address was used")
-    indent = {"buffers": 8, "places": 12, "reads": 16, "kept": 8}
-    source = _WORKER.format(
-        count=_HEAD + READS * len(inputs),
-        parameter_count=len(parameters),
-        parameters="; ".join(f"p{i} = kind(parameters[{i}])" for i in range(len(parameters))) or "pass",
-        expression=ast.unparse(ast.fix_missing_locations(inlined(text, names))),
-        **{key: f"\n{' ' * indent[key]}".join(found).strip() or "pass" for key, found in lines.items()},
-    )
-    space = {"carray": carray, "pointer": pointer, "empty": np.empty}
-    space |= {kind: getattr(np, kind) for kind in ("int64", "uint8", "float64", "float32")}
+        start.append(f"x{i} = carray(pointer({'abc'[i]}), (n,), {'uint8' if field in truth else 'kind'})")
+        reads.append(f"v{i} = x{i}[j]" + (" != 0" if field in truth else ""))
+    expression = ast.unparse(ast.fix_missing_locations(inlined(text, names)))
+    source = _LOOP.format(start="; ".join(start), reads="; ".join(reads), expression=expression)
+    space = {"carray": carray, "pointer": pointer, "uint8": np.uint8, "float64": np.float64}
     space |= _FUNCTIONS | {"__name__": __name__}
     exec(compile(source, f"<{name}>", "exec"), space)
     digest = _source(__file__) + hashlib.sha256(source.encode()).hexdigest()
@@ -157,40 +113,129 @@ def worker(name, text, inputs, parameters=(), truth=()):
     return lambda dtype: compile_for(dtype)[1]
 
 
-def launch(made, arrays, numbers, y, parameters=()):
-    """Run a worker over y. arrays: of y's type, the last may be of truth values; numbers: of their layout."""
+# ---- the walk over the runs ------------------------------------------------------------------------------------------
+_HEAD = 2 + MOST_INPUTS  # numbers before those of the layout
+_INPUTS = _HEAD + 3  # where those of the first input begin
+
+
+@register_jitable
+def _repeat(to, number, size, n):
+    """Write n times the number of 1, 4 or 8 bytes at an address."""
+    if size == 1:
+        carray(pointer(to), (n,), np.int8)[:] = carray(pointer(number), (1,), np.int8)[0]
+    elif size == 4:
+        carray(pointer(to), (n,), np.int32)[:] = carray(pointer(number), (1,), np.int32)[0]
+    else:
+        carray(pointer(to), (n,), np.int64)[:] = carray(pointer(number), (1,), np.int64)[0]
+
+
+@compiled
+def _walk(zero):
+    """Call a loop for each run of the output. a, b: inputs, c: the output. numbers: the address of the loop, how many
+    inputs, the bytes of an element of each; a layout, with the addresses of inputs that are not a or b; parameters.
+
+    It is the same for all texts and types. An input that is constant along the runs is read from a buffer filled with
+    it, so that one loop serves all.
+    """
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (_INPUTS + MOST_INPUTS * READS,), np.int64)
+        loop, inputs, item = given[0], given[1], given[2]
+        size, run, block = given[_HEAD], given[_HEAD + 1], given[_HEAD + 2]
+        parameters = numbers + 8 * (_INPUTS + READS * inputs)
+        repeats = 0
+        for k in range(inputs):
+            repeats += given[_INPUTS + READS * k + 1] == 0
+        own = np.empty(8 + (inputs * block if repeats else 0), np.int64)  # places, what the buffers hold; the buffers
+        places, held = own[:MOST_INPUTS], own[MOST_INPUTS : 2 * MOST_INPUTS]
+        places[:], held[:] = 0, 0
+        i, stop = size * part // parts, size * (part + 1) // parts
+        segment = i // run
+        within = i - segment * run
+        while i < stop:
+            n = min(run - within, stop - i, block)
+            for k in range(inputs):
+                first = _INPUTS + READS * k
+                step, at = given[first + 1], given[first + 1] * within
+                for level in range(first + 3, first + 3 + 3 * given[first + 2], 3):
+                    place = segment // given[level] if given[level] > 1 else segment
+                    at += (place % given[level + 1] if given[level + 1] else place) * given[level + 2]
+                base = given[first] if given[first] else a_base if k == 0 else b_base
+                places[k] = base + given[2 + k] * at
+                if step == 0:
+                    buffer = own.ctypes.data + 8 * (8 + k * block)
+                    if held[k] != places[k]:
+                        held[k] = places[k]
+                        _repeat(buffer, held[k], given[2 + k], block)
+                    places[k] = buffer
+            call_worker(loop, places[0], places[1], places[2], c_base + item * i, n, parameters)
+            i += n
+            within += n
+            if within == run:
+                segment, within = segment + 1, 0
+        own[:0] = 0  # alive until here: only its address was used
+
+    return work
+
+
+def _numbers(loop, inputs, layout):
+    """What `_walk` reads. inputs: bytes of an element of each."""
+    sizes = (*inputs, *[0] * (MOST_INPUTS - len(inputs)))
+    return np.concatenate([np.array((loop, len(inputs), *sizes), np.int64), layout])
+
+
+@functools.lru_cache(maxsize=4096)
+def _whole(loop, size, inputs, item, last):
+    """The numbers for contiguous inputs of one shape. item, last: bytes of an element, and of one of the last input."""
+    return _numbers(loop, [item] * (inputs - 1) + [last], contiguous(size, inputs))
+
+
+@functools.lru_cache(maxsize=2048)
+def _placed(loop, *inputs, ordered=True):
+    """The layout of inputs (shape, strides, bytes of an element) with the numbers of the walk, or None."""
+    found = layout(*inputs, ordered=ordered)
+    return found and found._replace(numbers=_numbers(loop, [size for *_, size in inputs], found.numbers))
+
+
+def launch(arrays, numbers, y, parameters=()):
+    """Walk over y. arrays: of y's type, the last may be of truth values."""
     operands, own = [y, y], numbers
     for i, x in enumerate(arrays):
         if i < 2 and x.flags.carray and x.dtype == y.dtype:
             operands[i] = x
             continue
-        own = numbers.copy() if own is numbers else own  # those of the layout serve the next call too
-        own[_HEAD + READS * i] = x.ctypes.data
+        own = numbers.copy() if own is numbers else own  # those given serve the next call too
+        own[_INPUTS + READS * i] = x.ctypes.data
     if parameters:
         own = np.concatenate([own, np.array(parameters, np.float64).view(np.int64)])
-    run(made(y.dtype), *operands, y, own, alone=y.size < PARALLEL_FROM, parts=max(2, y.size // PART))
+    alone = y.size < PARALLEL_FROM
+    run(_walk(_ANY), *operands, y, own, alone=alone, parts=1 if alone else max(2, y.size // PART))
     return y
 
 
+_ANY = np.dtype(np.float32)  # the walk moves bytes
+
+
 def apply(made, arrays, dtype, parameters=(), ordered=True):
-    """y = the worker's text of the arrays, in their order of axes or in C order."""
-    x = arrays[0]
+    """y = the text of the arrays, in their order of axes or in C order."""
+    x, loop = arrays[0], made(dtype)
     if x.flags.carray and all([other.shape == x.shape and other.flags.carray for other in arrays[1:]]):
         y = np.empty(x.shape, dtype)
-        return launch(made, arrays, contiguous(y.size, len(arrays)), y, parameters)
+        return launch(arrays, _whole(loop, y.size, len(arrays), y.itemsize, arrays[-1].itemsize), y, parameters)
+    describe = lambda: _placed(loop, *[(x.shape, x.strides, x.itemsize) for x in arrays], ordered=ordered)
     arrays = [x if x.flags.aligned else x.copy() for x in arrays]
-    found = placed(*arrays, ordered=ordered)
+    found = describe()
     if found is None or found.run < SHORTEST:  # elements far apart
         arrays = [x if x.flags.carray else x.copy() for x in arrays]
-        found = placed(*arrays)
+        found = describe()
     if found is None:  # repetitions on too many levels
         shape = np.broadcast_shapes(*(x.shape for x in arrays))
         arrays = [np.broadcast_to(x, shape).copy() for x in arrays]
-        found = placed(*arrays)
+        found = describe()
     if found.order is None:
-        return launch(made, arrays, found.numbers, np.empty(found.shape, dtype), parameters)
+        return launch(arrays, found.numbers, np.empty(found.shape, dtype), parameters)
     y = np.empty([found.shape[i] for i in found.order], dtype)
-    return launch(made, arrays, found.numbers, y, parameters).transpose(np.argsort(found.order))
+    return launch(arrays, found.numbers, y, parameters).transpose(np.argsort(found.order))
 
 
 def elementwise(name):
