@@ -305,6 +305,7 @@ from .numpy_names import iscomplexobj as iscomplexobj
 from .numpy_names import isrealobj as isrealobj
 from .numpy_names import logspace as logspace
 from .numpy_names import ndim as ndim
+from .numpy_names import real_if_close as real_if_close
 from .numpy_names import shape as shape
 from .numpy_names import size as size
 from .numpy_names import tri as tri

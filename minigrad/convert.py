@@ -189,8 +189,8 @@ def index(key: Any) -> tuple[tuple, list[Any]]:
         if type(k) is int or type(k) is slice:
             keys.append(k)
             continue
-        if isinstance(k, (list, ndarray, bool, np.bool_)):
-            k = as_array(k, np.int64 if isinstance(k, list) and not k else None)
+        if isinstance(k, (list, tuple, ndarray, bool, np.bool_)):
+            k = as_array(k, np.int64 if isinstance(k, (list, tuple)) and not k else None)
         if hasattr(k, "dtype") and (k.ndim or k.dtype.kind == "b" or mapped(k)):
             if k.dtype.kind not in "biu":
                 raise DTypeError(f"getitem: index arrays must be integers or booleans: got {k.dtype}.")

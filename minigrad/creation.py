@@ -20,7 +20,7 @@ from .halves import dtype as dtype_of
 from .mistakes import warn_once
 from .mode import MODE, use_backend
 from .primitive import kind_of, result_dtype
-from .signature import into
+from .signature import as_numpy, into, keywords_of
 from .tensor import F, Tensor, wrap
 
 Maker = TypeVar("Maker", bound=Callable[..., Any])
@@ -39,6 +39,8 @@ def spelled(*order: str, **names: str) -> Callable[[Maker], Maker]:
     ``out=`` is written into. layout, memory_format, names and pin_memory have no effect."""
 
     def declare(f: Maker) -> Maker:
+        known = keywords_of(f)
+
         @wraps(f)
         def make(*args: Any, **keywords: Any) -> Any:
             if not keywords:
@@ -51,6 +53,8 @@ def spelled(*order: str, **names: str) -> Callable[[Maker], Maker]:
                 if name not in keywords:
                     break
                 args = (*args, keywords.pop(name))
+            if known is not None and not known.issuperset(keywords):
+                return as_numpy(f, args, keywords, ", ".join([*order, *sorted(known)]))
             y = f(*args, **keywords)
             return y if out is None else into(out, y, f.__name__)
 
@@ -321,7 +325,7 @@ def _between(start: Tensor, stop: Tensor, part: np.ndarray) -> Tensor:
     return start * weights[0] + stop * weights[1]
 
 
-@spelled("n_rows", "n_cols", n="n_rows", m="n_cols")
+@spelled("n_rows", "n_cols", n="n_rows", m="n_cols", N="n_rows", M="n_cols")
 def eye(
     n_rows: int,
     n_cols: int | None = None,
@@ -336,8 +340,9 @@ def eye(
     return _made(backend_at(device).xp.eye(n_rows, n_cols, k, _dtype(dtype)), requires_grad)
 
 
-def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
+def meshgrid(*arrays: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Tensor, ...]:
     """Coordinates of a grid: N arrays (n1,), ..., (nN,) to N arrays (n1, ..., nN); (n2, n1, ...) for indexing="xy".
+    sparse: each with the lengths of the other arrays 1, which broadcast.
 
     >>> [a.tolist() for a in meshgrid(asarray([1, 2]), asarray([3, 4, 5]), indexing="ij")]
     [[[1, 1, 1], [2, 2, 2]], [[3, 4, 5], [3, 4, 5]]]
@@ -355,4 +360,4 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
     for a, p in zip(axes, place):
         lengths[p] = a.size
     columns = [F.reshape(a, tuple(a.size if i == p else 1 for i in range(len(axes)))) for a, p in zip(axes, place)]
-    return tuple(F.copy(F.broadcast_to(c, tuple(lengths))) for c in columns)
+    return tuple(c if sparse else F.copy(F.broadcast_to(c, tuple(lengths))) for c in columns)

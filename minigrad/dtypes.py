@@ -5,6 +5,7 @@ A dtype is equal to its name and to NumPy's: ``mg.float32 == "float32" == np.flo
 
 from __future__ import annotations
 
+import builtins
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -53,7 +54,8 @@ class IInfo(NamedTuple):
 def dtype_of(op: str, type: Any) -> np.dtype:
     """The dtype meant by an array, a dtype, or a name of one."""
     try:
-        found = None if type is None else named(getattr(type, "dtype", type))
+        scalar = isinstance(type, builtins.type)  # np.int32, whose own dtype is a descriptor
+        found = None if type is None else named(type if scalar else getattr(type, "dtype", type))
     except TypeError:
         found = None
     if found is None or found.name not in DTYPE_NAMES:
@@ -107,7 +109,7 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     return found == dtype_of("isdtype", kind)
 
 
-def can_cast(from_: Any, to: Any, /) -> bool:
+def can_cast(from_: Any, to: Any) -> bool:
     """Does promotion alone lead from this dtype (or an array's) to that one? Between kinds (integers to floats) never.
 
     >>> can_cast("int8", "int64"), can_cast("float64", "float32"), can_cast("int64", "float64")

@@ -225,6 +225,7 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
         x = F.matmul(x, x)
 
 
+@takes_out
 def vander(x: Any, /, N: int | None = None) -> Tensor:
     """y[..., i, j] = x[..., i]**j for j < N (default: as many as x). (..., n) to (..., n, N)."""
     x = _array(x)
@@ -614,6 +615,7 @@ def slogdet(x: Any, /) -> SlogdetResult:
     return SlogdetResult(*F.slogdet(_matrix("slogdet", x, square=True)))
 
 
+@takes_out
 def matrix_exp(x: Any, /) -> Tensor:
     """e**x = 1 + x + x x / 2! + ... of matrices (..., N, N)."""
     return F.matrix_exp(_matrix("matrix_exp", x, square=True))

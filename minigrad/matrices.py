@@ -186,6 +186,7 @@ def pinverse(x: Any, rcond: float = 1e-15) -> Tensor:
     return linalg.pinv(x, rtol=rcond)
 
 
+@takes_out
 def norm(x: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
     """(sum |x|**p)**(1/p) over `dim`, all if None, whatever the number of axes; "fro" and 2: the root of the sum of
     squares; "nuc": the sum of the singular values, over two axes."""
@@ -197,6 +198,7 @@ def norm(x: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: 
     return vector_norm(x, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
 
 
+@takes_out
 def dist(x: Any, other: Any, p: float = 2) -> Tensor:
     """The p-norm of x - other, of all elements."""
     return vector_norm(tensor_of(x) - other, p)

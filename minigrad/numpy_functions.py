@@ -20,6 +20,8 @@ from .convert import index
 from .errors import DTypeError, GradError
 from .functions.indexing import index_put, reduced_groups
 from .functions.spelling import tensor_of
+from .numpy_names import geomspace, real_if_close
+from .ops.reduce import deviation
 from .primitive import ALIASES, PRIMITIVES
 from .protocols import attach
 from .tensor import F, Tensor, apply, wrap
@@ -190,7 +192,7 @@ def reduced(
         y = mean
         if name != "mean":
             y = F.sum(F.where(where, F.square(x - mean), 0), axis=axis, keepdims=True) / (n - d)
-        y = F.sqrt(y) if name == "std" else y
+        y = deviation(F, y) if name == "std" else y
         y = y if keepdims else F.sum(y, axis=axis)  # axes of length 1
     else:
         start = NEUTRAL[name]
@@ -222,8 +224,9 @@ def __array_function__(self: Tensor, f: Any, types: Any, args: Any, kwargs: Any)
     name, module = f.__name__, getattr(f, "__module__", "numpy") or "numpy"
     if name in SHAPES:
         return SHAPES[name](*args, **kwargs)
-    if module == "numpy" and name in SPECIAL:
-        return SPECIAL[name](*args, **kwargs)
+    special = {"numpy": SPECIAL, "numpy.linalg": OF_LINALG}.get(module, {}).get(name)
+    if special is not None:
+        return special(*args, **kwargs)
     instead = ours(name, module) if module in ("numpy", "numpy.linalg", "numpy.fft") else None
     if instead is None:
         return on_values(f, name, args, kwargs)
@@ -387,12 +390,6 @@ def _logspace(
     return y if dtype is None else y.astype(dtype)
 
 
-def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Tensor:
-    start, stop = tensor_of(start) * 1.0, tensor_of(stop) * 1.0
-    y = start * F.power(stop / start, _linspace(0.0 * start, 0.0 * start + 1.0, num, endpoint, axis=axis))
-    return y if dtype is None else y.astype(dtype)
-
-
 def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Tensor, ...]:
     xs = [functions.ravel(tensor_of(x)) for x in xi]
     n, swap = len(xs), indexing == "xy" and len(xs) > 1
@@ -403,14 +400,6 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
 
 def _einsum_path(*operands: Any, **keywords: Any) -> Any:
     return np.einsum_path(*map(hollow, operands), **keywords)
-
-
-def _real_if_close(a: Any, tol: float = 100) -> Tensor:
-    a = tensor_of(a)
-    if a.dtype.kind != "c":
-        return a
-    bound = tol * np.finfo(a.dtype).eps if tol > 1 else tol
-    return F.real(a) if np.all(np.abs(unwrapped(a).imag) < bound) else a
 
 
 def _put_along_axis(x: Any, indices: Any, values: Any, axis: Any) -> None:
@@ -435,6 +424,23 @@ def _argmax(name: str) -> Callable:
     return find
 
 
+def _angle(z: Any, deg: bool = False) -> Tensor:
+    y = F.angle(tensor_of(z))
+    return F.rad2deg(y) if deg else y
+
+
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    return linalg().svd(a, full_matrices=full_matrices) if compute_uv else linalg().svdvals(a)
+
+
+def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Tensor:
+    return linalg().matrix_rank(A, atol=tol, rtol=rtol if tol is None else 0.0, hermitian=hermitian)
+
+
+def linalg() -> Any:
+    return sys.modules[__package__].linalg
+
+
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Tensor:
     return functions.take_along_dim(arr, indices, axis)
 
@@ -445,7 +451,8 @@ SPECIAL: dict[str, Callable] = {
     "broadcast_arrays": spread, "copy": copied, "einsum": _einsum, "tensordot": _tensordot, "copyto": _copyto,
     "put_along_axis": _put_along_axis, "fill_diagonal": _fill_diagonal, "broadcast_to": _broadcast_to,
     "put": _put, "putmask": _putmask, "place": _place, "linspace": _linspace, "logspace": _logspace,
-    "geomspace": _geomspace, "meshgrid": _meshgrid, "einsum_path": _einsum_path, "real_if_close": _real_if_close,
-    "argmax": _argmax("argmax"), "argmin": _argmax("argmin"), "take_along_axis": _take_along_axis,
+    "geomspace": geomspace, "meshgrid": _meshgrid, "einsum_path": _einsum_path, "real_if_close": real_if_close,
+    "angle": _angle, "argmax": _argmax("argmax"), "argmin": _argmax("argmin"), "take_along_axis": _take_along_axis,
 }  # fmt: skip
+OF_LINALG: dict[str, Callable] = {"svd": _svd, "matrix_rank": _matrix_rank}
 SPECIAL |= {name: like(name) for name in ("zeros_like", "ones_like", "empty_like", "full_like")}

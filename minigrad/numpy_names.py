@@ -9,18 +9,20 @@ import numpy as np
 
 from .creation import asarray, eye, linspace
 from .errors import ArgumentError
+from .functions.arranging import moveaxis
 from .halves import dtype as dtype_of
 from .tensor import F, Tensor
 
 
-def array(object: Any, dtype: Any = None, *, copy: bool | None = True) -> Tensor:
+def array(object: Any, dtype: Any = None, *, copy: bool | None = True, ndmin: int = 0) -> Tensor:
     """A tensor of the data, in memory of its own; copy=None shares it where it can, as `asarray` does. Python floats
-    become float32, and the gradient of a tensor passes.
+    become float32, and the gradient of a tensor passes. ndmin: at least so many axes, further ones in front.
 
     >>> array([[1, 2], [3, 4]]).shape
     (2, 2)
     """
-    return asarray(object, dtype=dtype, copy=copy)
+    y = asarray(object, dtype=dtype, copy=copy)
+    return F.reshape(y, (1,) * (ndmin - y.ndim) + y.shape) if y.ndim < ndmin else y
 
 
 def asanyarray(a: Any, dtype: Any = None) -> Tensor:
@@ -71,8 +73,10 @@ def logspace(
     return _as(F.power(base, linspace(start, stop, num, endpoint=endpoint, dtype=wide, **others)), dtype)
 
 
-def geomspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dtype: Any = None) -> Tensor:
-    """`num` numbers from start to stop, each the same multiple of the one before.
+def geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Tensor:  # fmt: skip
+    """`num` numbers from start to stop, each the same multiple of the one before, along a new `axis`.
 
     >>> geomspace(1, 8, 4).tolist()
     [1.0, 2.0, 4.0, 8.0]
@@ -82,7 +86,8 @@ def geomspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dt
     if not bool((ratio.detach() > 0).all()):
         raise ArgumentError(f"geomspace: start and stop must both be above or both below zero: got {start}, {stop}.")
     part = np.linspace(0, 1, num, endpoint=endpoint).reshape(-1, *[1] * ratio.ndim)
-    return _as(first * F.power(ratio, ratio.backend.asarray(part.astype(ratio.dtype))), dtype)
+    y = first * F.power(ratio, ratio.backend.asarray(part.astype(ratio.dtype)))
+    return _as(moveaxis(y, 0, axis) if axis else y, dtype)
 
 
 def _as(y: Tensor, dtype: Any) -> Tensor:
@@ -102,6 +107,19 @@ def shape(a: Any) -> tuple[int, ...]:
 def size(a: Any, axis: int | None = None) -> int:
     """The number of elements, or the length of an axis."""
     return int(asarray(a).size) if axis is None else asarray(a).shape[axis]
+
+
+def real_if_close(a: Any, tol: float = 100) -> Tensor:
+    """The real part, if all imaginary parts are below tol (above 1: times the eps of the dtype); else a.
+
+    >>> real_if_close(np.array([2 + 1e-14j])).dtype
+    dtype('float64')
+    """
+    a = asarray(a)
+    if a.dtype.kind != "c":
+        return a
+    bound = tol * np.finfo(a.dtype).eps if tol > 1 else tol
+    return F.real(a) if bool(np.all(np.abs(a.detach().numpy().imag) < bound)) else a
 
 
 def iscomplexobj(x: Any) -> bool:

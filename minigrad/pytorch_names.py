@@ -17,6 +17,7 @@ from .convert import Device
 from .creation import arange, asarray, empty, tensor
 from .errors import ArgumentError, ShapeError
 from .mode import MODE, set_backend
+from .signature import in_order
 from .tensor import Tensor, wrap
 
 PLACES = {
@@ -82,8 +83,9 @@ def names() -> list[str]:
 def _method(name: str) -> Callable:
     """The method as a function: ``mg.relu_(x)`` is ``x.relu_()``."""
 
-    def function(x: Tensor, *args: Any, **keywords: Any) -> Any:
-        return getattr(x, name)(*args, **keywords)
+    def function(*args: Any, **keywords: Any) -> Any:
+        (x, *rest), keywords = in_order(args, keywords)
+        return getattr(x, name)(*rest, **keywords)
 
     function.__name__, function.__doc__ = name, getattr(Tensor, name).__doc__
     return function

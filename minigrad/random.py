@@ -189,6 +189,7 @@ def randperm(n: int, *, dtype: Any = None, device: Any = None, generator: Genera
     return _made(backend_at(device).asarray(order), False)
 
 
+@spelled("p", input="p")
 def bernoulli(
     p: Any, shape: Any = None, *, dtype: Any = None, generator: Generator | None = None, size: Any = None
 ) -> Tensor:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
+from importlib import import_module
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -10,17 +14,101 @@ import numpy as np
 from .errors import ArgumentError, DTypeError
 from .primitive import Primitive
 
+OURS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "ddof": "correction", "unbiased": "correction",
+        "diagonal": "k"}  # fmt: skip
+PLACES = (  # other libraries' words for the first, second and third argument
+    ("sorted_sequence", "input", "self", "A", "tensors", "tensor", "LU", "LD", "a", "x"),
+    (
+        *("pivots", "other", "exponent", "B", "b", "values", "vec2", "mat2", "tau", "dims", "dim0", "end"),
+        *("split_size_or_sections", "tensor", "input", "boundaries"),
+    ),
+    ("dim1", "other", "B"),
+)
+OF_WHERE = (("condition",), ("input", "self"), ("other",))
+ASKED: ContextVar[tuple[str, ...]] = ContextVar("ASKED", default=())  # functions that NumPy is asked for just now
+
+
+class Absent:
+    """In the place of an input that was not given, or not by its name."""
+
+    def __init__(self, op: str, name: str):
+        self.op, self.name = op, name
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise DTypeError(f"{self.op}: the argument {self.name} is missing.")
+
+
+def keywords_of(f: Callable) -> frozenset[str] | None:
+    """The names by which f's arguments can be given; None: any."""
+    code = f.__code__
+    named = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
+    return None if code.co_flags & inspect.CO_VARKEYWORDS else frozenset(named)
+
+
+def in_order(args: tuple, keywords: dict) -> tuple[tuple, dict]:
+    """Arguments and keywords, of which those in PyTorch's words for the first ones have gone to their places."""
+    for place, words in enumerate(PLACES):
+        found = [w for w in words if w in keywords]
+        if found and len(args) == place:
+            args = (*args, keywords[found[0]])
+            keywords = {k: v for k, v in keywords.items() if k != found[0]}
+    return args, keywords
+
+
+def as_numpy(f: Callable, args: tuple, keywords: dict, known: str) -> Any:
+    """f, called in NumPy's words: by NumPy's function of this name, which comes back to ours with its arguments in
+    order (numpy_functions.py). TypeError, which names those `known`, where NumPy has no such words either."""
+    name, place = f.__name__, f.__module__.partition(".")[2]
+    library = getattr(np, place) if place in ("linalg", "fft") else np
+    theirs: Any = getattr(library, name, None)
+    if name in ASKED.get() or not _understands(theirs, args, keywords):
+        raise TypeError(f"{name}() got an unexpected keyword argument among {', '.join(keywords)}. It takes: {known}.")
+    tensor: Any = import_module(".creation", __package__).asarray
+    token = ASKED.set((*ASKED.get(), name))
+    try:
+        if args:
+            args = (_all_tensors(tensor, args[0]), *args[1:])
+        elif keywords:
+            first = next(iter(keywords))
+            keywords = keywords | {first: _all_tensors(tensor, keywords[first])}
+        return theirs(*args, **keywords)
+    finally:
+        ASKED.reset(token)
+
+
+def _understands(f: Callable | None, args: tuple, keywords: dict) -> bool:
+    try:
+        return f is not None and inspect.signature(f).bind(*args, **keywords) is not None
+    except TypeError:
+        return False
+    except ValueError:  # a function in C that does not say
+        return True
+
+
+def _all_tensors(tensor: Callable, data: Any) -> Any:
+    """Data, or a sequence of tensors or arrays, so that NumPy finds a tensor in it."""
+    several = isinstance(data, (tuple, list)) and any(hasattr(d, "shape") for d in data)
+    return [tensor(d) for d in data] if several else tensor(data)
+
 
 def written_out(p: Primitive, apply: Callable) -> Callable:
     """A function with the primitive's signature and docstring whose body is one call of `apply`.
 
     For softmax it is, in full::
 
-        def softmax(x, axis=-1, **spelled):
+        def softmax(x=_no_x, axis=-1, **spelled):
             if spelled or isinstance(axis, _kinds): return _respelled(_p, softmax, (x,), dict(axis=axis), spelled)
             return _apply(_p, x, axis=axis)
+
+    `spelled` is whatever was said in the words of PyTorch or NumPy, and ``out``.
     """
-    inputs = [f"*{n}" if p.variadic and n == p.inputs[-1] else n + "=None" * (n in p.optional) for n in p.inputs]
+    required = [k for k, v in p.defaults.items() if v is p.signature.empty]
+    axis, casts, places = "axis" in p.defaults, p.casts, p.name in ("max", "min")
+    free = not (required or p.variadic)  # every input may come by name
+    spelled = axis or free
+    chosen = {"a", "b"} if p.name == "where" else p.optional
+    absent = {n: "=None" if n in chosen else f"=_no_{n}" * free for n in p.inputs}
+    inputs = [f"*{n}" if p.variadic and n == p.inputs[-1] else n + absent[n] for n in p.inputs]
     passed = [f"*{n}" if p.variadic and n == p.inputs[-1] else n for n in p.inputs]
     scope = {
         "_apply": apply,
@@ -35,41 +123,29 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
         "_dtypes": (type, np.dtype, str),
         "_narrowed": narrowed,
         **{f"_{k}": v for k, v in p.defaults.items()},
+        **{f"_no_{n}": Absent(p.name, n) for n in p.inputs},
     }
-    required = [k for k, v in p.defaults.items() if v is p.signature.empty]
     keywords = [k if k in required else f"{k}=_{k}" for k in sorted(p.defaults, key=lambda k: k not in required)]
-    out, axis = bool(p.inline), "axis" in p.defaults
-    casts = p.casts
-    scaled = p.name in ("add", "subtract")  # PyTorch's x + alpha y
-    extra = ["*, dtype=None"] * casts + ["**spelled"] if axis else []
-    # with an axis it is among what _respelled answers
-    out = (out or not (axis or p.variadic or (p.optional and required))) and "out" not in {*p.inputs, *p.defaults}
-    extra = ["*, out=None" + ", alpha=None" * scaled] if out else extra
+    out = not (spelled or p.variadic or p.optional) and "out" not in {*p.inputs, *p.defaults}
+    extra = ["*, out=None"] if out else ["*, dtype=None"] * casts + ["**spelled"] * spelled
     marker = ["*"] * bool(p.optional and required)  # a keyword without default cannot follow an input with one
-    places = p.name in ("max", "min")  # an axis by position is PyTorch's
-    marker += ["*place"] * places
+    marker += ["*place"] * places  # an axis by position is PyTorch's
     lines = [f"def {p.name}({', '.join([*inputs, *marker, *keywords, *extra])}):"]
-    if p.name in ("triu", "tril"):  # PyTorch's word
-        lines[0] = lines[0].replace("):", ", diagonal=None):")
-        lines.append("    if diagonal is not None: k = diagonal")
     if places:
         lines.append(f"    if place: return _placed(_p, {p.name}, {p.inputs[0]}, place, keepdims, spelled)")
-    if p.name == "where":  # of a condition alone: where it holds
-        lines[0] = lines[0].replace(" a, b,", " a=None, b=None,")
-        lines.append("    if a is None and b is None: return _places(condition)")
-    if scaled:
-        lines.append("    if alpha is not None: b = b * alpha")
     if casts and list(p.defaults)[:2] == ["axis", "keepdims"]:  # NumPy's order: sum(x, axis, dtype)
         lines.append(
             "    if keepdims is not False and isinstance(keepdims, _dtypes): keepdims, dtype = False, keepdims"
         )
-    if casts:  # the dtype to compute in; integers, which NumPy adds as int64, come back in it
-        given = ", ".join([f"_cast({p.inputs[0]}, dtype)", *(f"{k}={k}" for k in p.defaults), *["**spelled"] * axis])
-        lines.append(f"    if dtype is not None: return _narrowed({p.name}({given}), dtype)")
-    if axis:
-        given = ", ".join(f"{k}={k}" for k in p.defaults)
+    if spelled:
+        given = ", ".join(f"{k}={k}" for k in [*p.defaults, *["dtype"] * casts])
         again = f"_p, {p.name}, ({', '.join([*passed, ''])}), dict({given}), spelled"
-        lines.append(f"    if spelled or isinstance(axis, _kinds): return _respelled({again})")
+        lines.append(f"    if spelled{' or isinstance(axis, _kinds)' * axis}: return _respelled({again})")
+    if p.name == "where":  # of a condition alone: where it holds
+        lines.append("    if a is None and b is None: return _places(condition)")
+    if casts:  # the dtype to compute in; integers, which NumPy adds as int64, come back in it
+        given = ", ".join([f"_cast({p.inputs[0]}, dtype)", *(f"{k}={k}" for k in p.defaults)])
+        lines.append(f"    if dtype is not None: return _narrowed({p.name}({given}), dtype)")
     if p.variadic:
         lines.append(f"    {p.inputs[-1]} = _unpack({p.inputs[-1]})")
     call = f"_apply({', '.join(['_p', *passed, *(f'{k}={k}' for k in p.defaults)])})"
@@ -77,7 +153,22 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
     exec("\n".join(lines), scope)
     f = scope[p.name]
     f.__doc__, f.__module__, f.__qualname__ = p.doc, "minigrad", p.name
+    f.__signature__ = _told(f)
     return f
+
+
+def _told(f: Callable) -> inspect.Signature:
+    """The signature for readers: what has to be given has no default, and `spelled` is out."""
+    own = [q.replace(default=q.empty) if isinstance(q.default, Absent) else q for q in _parameters(f)]
+    if own and own[-1].kind is own[-1].VAR_KEYWORD:
+        del own[-1]
+        if "out" not in {q.name for q in own}:
+            own.append(inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None))
+    return inspect.Signature(own)
+
+
+def _parameters(f: Callable) -> list[inspect.Parameter]:
+    return list(inspect.signature(f).parameters.values())
 
 
 def _unpacked(arrays: tuple) -> tuple:
@@ -87,19 +178,28 @@ def _unpacked(arrays: tuple) -> tuple:
 
 def _respelled(p: Primitive, f: Callable, inputs: tuple, given: dict, spelled: dict) -> Any:
     """f with PyTorch's dim and keepdim said as axis and keepdims, NumPy's ddof and PyTorch's unbiased as correction;
-    or PyTorch's own answer, where it has one (functions/pairs.py)."""
-    ours = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "ddof": "correction", "unbiased": "correction"}
+    or PyTorch's own answer, where it has one (functions/pairs.py), or as NumPy understands these words."""
     if (out := spelled.pop("out", None)) is not None:
         return into(out, f(*inputs, **given, **spelled), p.name)
-    for name, value in spelled.items():
-        if ours.get(name) not in p.defaults:
-            raise TypeError(
-                f"{p.name}() got an unexpected keyword argument {name!r}. It takes: {', '.join(p.defaults)}."
-            )
-        given[ours[name]] = int(value) if isinstance(value, bool) and name == "unbiased" else value
-    if isinstance(given["axis"], list):  # as PyTorch, but not NumPy, takes them
+    if p.name in ("add", "subtract") and (alpha := spelled.pop("alpha", None)) is not None:  # x + alpha y
+        spelled = {k: v * alpha if k == "other" else v for k, v in spelled.items()}
+        inputs = tuple(x if i == 0 or isinstance(x, Absent) else x * alpha for i, x in enumerate(inputs))
+    places = OF_WHERE if p.name == "where" else PLACES
+    inputs = tuple(
+        next((spelled.pop(w) for w in words if w in spelled), x) if x is None or isinstance(x, Absent) else x
+        for x, words in zip_longest(inputs, places[: len(inputs)], fillvalue=())
+    )
+    if any(OURS.get(name) not in p.defaults for name in spelled):
+        first = () if isinstance(inputs[0], Absent) else inputs[:1]
+        others = {k: v for k, v in zip(p.inputs[1:], inputs[1:]) if not (v is None or isinstance(v, Absent))}
+        others |= {k: v for k, v in given.items() if v is not p.defaults.get(k)}
+        return as_numpy(f, first, spelled | others, ", ".join([*p.inputs, *p.defaults]))
+    given |= {OURS[k]: int(v) if isinstance(v, bool) and k == "unbiased" else v for k, v in spelled.items()}
+    if isinstance(given.get("axis"), list):  # as PyTorch, but not NumPy, takes them
         given["axis"] = tuple(given["axis"])
-    if p.pytorch and ("dim" in spelled or isinstance(given["axis"], p.pytorch[1])):
+    if given.get("dtype", p) is None:
+        del given["dtype"]
+    if p.pytorch and ("dim" in spelled or isinstance(given.get("axis"), p.pytorch[1])):
         return p.pytorch[0](*inputs, **given)
     return f(*inputs, **given)
 

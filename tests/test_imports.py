@@ -20,6 +20,7 @@ LEVELS = [
     ["explain", "convert", "signature"],
     ["tensor"],
     ["protocols", "gradients", "functions", "creation", "dtypes"],
+    ["numpy_names"],
     [
         "custom",
         "fft",
@@ -35,7 +36,6 @@ LEVELS = [
         "amp",
         "anomaly",
         "pytorch_names",
-        "numpy_names",
         "tapers",
         "signal",
     ],

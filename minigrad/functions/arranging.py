@@ -216,7 +216,7 @@ def _joined(arrays: Any, more: tuple, op: str) -> list[Tensor]:
 
 
 @takes_out
-def concat(arrays: Any, /, *more: Any, axis: int | None = 0, **spelled: Any) -> Tensor:
+def concat(arrays: Any = None, /, *more: Any, axis: int | None = 0, **spelled: Any) -> Tensor:
     """The arrays one after the other along an existing `axis`; the other lengths must agree. None: flattened first.
 
     ``concat([a, b])`` or ``concat(a, b)``. Each receives its part of the gradient.
@@ -224,7 +224,7 @@ def concat(arrays: Any, /, *more: Any, axis: int | None = 0, **spelled: Any) -> 
     >>> concat([tensor_of([1, 2]), tensor_of([3])])
     tensor([1, 2, 3])
     """
-    axis = _axis("concat", axis, spelled)
+    arrays, axis = _given("concat", arrays, axis, spelled)
     if len(more) == 1 and isinstance(more[0], int) and isinstance(arrays, (list, tuple)):
         axis, more = more[0], ()  # torch.cat((a, b), 1)
     xs = _joined(arrays, more, "concat")
@@ -239,26 +239,33 @@ concatenate = concat
 @takes_out
 def cat(tensors: Any, dim: int = 0, **spelled: Any) -> Tensor:
     """PyTorch's concat; an empty vector (0,) among arrays of more axes counts as nothing."""
-    axis, xs = _axis("cat", dim, spelled), [tensor_of(x) for x in tensors]
+    tensors, axis = _given("cat", tensors, dim, spelled)
+    xs = [tensor_of(x) for x in tensors]
     full = [x for x in xs if x.shape != (0,)]
     return concat(full if full and len(full[0].shape) > 1 else xs, axis=axis)
 
 
 @takes_out
-def stack(arrays: Any, /, *more: Any, axis: int = 0, **spelled: Any) -> Tensor:
+def stack(arrays: Any = None, /, *more: Any, axis: int = 0, **spelled: Any) -> Tensor:
     """The arrays side by side along a new `axis`; all shapes must agree. ``stack([a, b])`` or ``stack(a, b)``."""
-    axis = _axis("stack", axis, spelled)
+    arrays, axis = _given("stack", arrays, axis, spelled)
     if len(more) == 1 and isinstance(more[0], int) and isinstance(arrays, (list, tuple)):
         axis, more = more[0], ()
     return apply(PRIMITIVES["stack"], *_joined(arrays, more, "stack"), axis=axis)
 
 
-def _axis(op: str, axis: Any, spelled: dict) -> Any:
+def _given(op: str, arrays: Any, axis: Any, spelled: dict) -> tuple[Any, Any]:
+    """The arrays and the axis, by whatever name they came."""
     for name, value in spelled.items():
-        if name not in ("dim", "axis"):
-            raise TypeError(f"{op}() got an unexpected keyword argument {name!r}. It takes: axis.")
-        axis = value
-    return axis
+        if name in ("tensors", "arrays"):
+            arrays = value
+        elif name in ("dim", "axis"):
+            axis = value
+        else:
+            raise TypeError(f"{op}() got an unexpected keyword argument {name!r}. It takes: arrays, axis.")
+    if arrays is None:
+        raise DTypeError(f"{op}: the arrays are missing. Give a list of them.")
+    return arrays, axis
 
 
 @takes_out

@@ -10,6 +10,7 @@ from ..tensor import F, Tensor, wrap
 from .spelling import one_of, takes_out, tensor_of
 
 
+@takes_out
 def div(x: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """x / other, rounded: rounding_mode None: not; "floor": down, as Python's //; "trunc": towards zero, as C's.
 
@@ -46,6 +47,7 @@ class Parts(NamedTuple):
     exponent: Tensor
 
 
+@takes_out
 def frexp(x: Any) -> Parts:
     """(m, e) with x = m 2**e, 1/2 <= |m| < 1 and e int32; (0, 0) for 0."""
     return Parts(*F.frexp(tensor_of(x)))
@@ -74,6 +76,7 @@ def polygamma(n: int, x: Any) -> Tensor:
     return F.polygamma_of(x, n=int(n)) if n else F.digamma(x)
 
 
+@takes_out
 def mvlgamma(x: Any, p: int) -> Tensor:
     """ln of the multivariate gamma function of dimension p: p (p - 1) / 4 ln pi + sum of lgamma(x - k / 2), k < p."""
     if p < 1:
@@ -134,7 +137,8 @@ def fabs(x: Any) -> Tensor:
     return F.abs(x if x.dtype.kind == "f" else x * 1.0)
 
 
-def round(x: Any, decimals: int = 0, *, out: Any = None) -> Tensor:
+@takes_out
+def round(x: Any, decimals: int = 0) -> Tensor:
     """The nearest multiple of 10**-decimals, halves to the even one. The gradient is zero.
 
     >>> round(tensor_of([1.25, 31.0]), decimals=-1)
@@ -142,13 +146,13 @@ def round(x: Any, decimals: int = 0, *, out: Any = None) -> Tensor:
     """
     x = tensor_of(x)
     if not decimals or (x.dtype.kind in "biu" and decimals > 0):
-        return F.round(x, out=out)
+        return F.round(x)
     scale = 10.0 ** abs(decimals)
     y = F.round(x * scale) / scale if decimals > 0 else F.round(x / scale) * scale
-    y = y if y.dtype == x.dtype else y.astype(x.dtype)
-    return y if out is None else out.overwrite(y, "round")
+    return y if y.dtype == x.dtype else y.astype(x.dtype)
 
 
+@takes_out
 def rsub(x: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """other - alpha x."""
     return F.subtract(other, x if alpha == 1 else F.multiply(x, alpha))
@@ -162,6 +166,7 @@ def view_as_real(x: Any) -> Tensor:
     return F.stack(F.real(x), F.imag(x), axis=-1)
 
 
+@takes_out
 def view_as_complex(x: Any) -> Tensor:
     """x[..., 0] + i x[..., 1]."""
     x = tensor_of(x)
@@ -176,6 +181,7 @@ def conj_physical(x: Any) -> Tensor:
     return F.conj(x)
 
 
+@takes_out
 def resolve_conj(x: Any) -> Tensor:
     """x: nothing here is conjugated lazily."""
     return tensor_of(x)

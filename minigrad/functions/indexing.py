@@ -17,7 +17,7 @@ from ..ops.indexing import PLACE
 from ..primitive import axes_of, broadcast_shapes, kind_of
 from ..tensor import F, Tensor, wrap
 from .arranging import ints_of, ravel
-from .spelling import host, like, named, one_of, spelled, tensor_of
+from .spelling import host, like, named, one_of, spelled, takes_out, tensor_of
 
 
 def positions(op: str, index: Any) -> Tensor:
@@ -69,9 +69,10 @@ def index_select(x: Tensor, axis: int, index: Any) -> Tensor:
     return F.reshape(y, ()) if not x.ndim else y
 
 
-def select(x: Any, axis: Any = None, index: Any = 0, **spelled: Any) -> Tensor:
+def select(x: Any = None, axis: Any = None, index: Any = 0, **spelled: Any) -> Tensor:
     """PyTorch's select(x, dim, index): the slice at `index` of `axis`, without that axis, a view. Given lists, NumPy's
     select(conditions, choices, default): at each place the choice of the first condition that holds."""
+    x = spelled.get("input", spelled.get("condlist", x))
     if isinstance(x, (list, tuple)):
         return _first_that_holds(x, spelled.get("choicelist", axis), spelled.get("default", index))
     axis = spelled.get("dim", axis)
@@ -154,6 +155,7 @@ def compress(condition: Any, x: Any, axis: int | None = None) -> Tensor:
     return take(x, kept, axis)
 
 
+@takes_out
 def extract(condition: Any, x: Any) -> Tensor:
     """The elements of x, flattened, where the condition is True."""
     return compress(ravel(condition), x)
@@ -520,6 +522,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence, *args: Any, **keywords:
     return y
 
 
+@takes_out
 def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
     """(..., ) integers to (..., K) int64 rows with a single 1; K = max + 1 if not given."""
     index = labels.numpy()

@@ -286,6 +286,7 @@ def isin(x1: Any, x2: Any, /, assume_unique: bool = False, invert: bool = False)
     return wrap(np.asarray(np.isin(host(x1), host(x2), invert=invert)))
 
 
+@takes_out
 def union1d(x1: Any, x2: Any) -> Tensor:
     """The different elements of both, in rising order."""
     x1 = tensor_of(x1)
@@ -293,6 +294,7 @@ def union1d(x1: Any, x2: Any) -> Tensor:
     return unique(concat([ravel(x1), ravel(x2)]))
 
 
+@takes_out
 def intersect1d(x1: Any, x2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
     """The different elements that both have, in rising order; return_indices: and their first positions in each."""
     x1 = ravel(x1)
@@ -301,12 +303,14 @@ def intersect1d(x1: Any, x2: Any, assume_unique: bool = False, return_indices: b
     return (values, wrap(first), wrap(second)) if return_indices else values
 
 
+@takes_out
 def setdiff1d(x1: Any, x2: Any, assume_unique: bool = False) -> Tensor:
     """The different elements of x1 that x2 does not have, in rising order."""
     x1 = ravel(x1) if assume_unique else unique(x1)
     return x1[~np.isin(host(x1), host(x2))]
 
 
+@takes_out
 def setxor1d(x1: Any, x2: Any, assume_unique: bool = False) -> Tensor:
     """The different elements that one of them has and the other has not, in rising order."""
     a, b = unique(x1), unique(x2)
@@ -316,6 +320,7 @@ def setxor1d(x1: Any, x2: Any, assume_unique: bool = False) -> Tensor:
 # ---- comparing -------------------------------------------------------------------------------------------------------
 
 
+@takes_out
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """True where |a - b| <= atol + rtol |b|; infinities of one sign are close; NaN is, to NaN, if equal_nan."""
     a, b = (x if x.dtype.kind in "fc" else x.astype("float64") for x in (tensor_of(a).detach(), tensor_of(b).detach()))
@@ -326,16 +331,19 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     return F.logical_or(close, F.logical_and(F.isnan(a), F.isnan(b))) if equal_nan else close
 
 
+@takes_out
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """True if `isclose` holds everywhere."""
     return bool(isclose(a, b, rtol, atol, equal_nan).all())
 
 
+@takes_out
 def array_equal(a: Any, b: Any, equal_nan: bool = False) -> bool:
     """True if shapes and all elements are equal; NaN equals NaN if equal_nan."""
     return bool(np.array_equal(host(a), host(b), equal_nan))
 
 
+@takes_out
 def array_equiv(a: Any, b: Any) -> bool:
     """True if the arrays broadcast to one shape and are equal there."""
     return bool(np.array_equiv(host(a), host(b)))

@@ -274,28 +274,7 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 def cdist(x: Tensor, y: Any, p: float = 2.0, compute_mode: Any = None) -> Tensor:
     """The p-norm distance of every row of x from every row of y: (..., M, D), (..., N, D) to (..., M, N). Where two
     rows are equal the gradient is 0."""
-    y = tensor_of(y)
-    if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-1]:
-        raise ShapeError(f"cdist: needs rows of one length, (..., M, D) and (..., N, D): got {x.shape} and {y.shape}.")
-    return _norm(F.expand_dims(x, -2) - F.expand_dims(y, -3), p)
-
-
-def _norm(d: Tensor, p: float) -> Tensor:
-    """The p-norm over the last axis, with gradient 0 at 0."""
-    if p < 0:
-        raise ArgumentError(f"cdist: p must not be negative: got {p}.")
-    size = F.abs(d)
-    if p == 0:
-        return F.sum(F.sign(size), axis=-1)  # how many are not 0
-    if p == math.inf:
-        return F.max(size, axis=-1) if d.shape[-1] else F.sum(size, axis=-1)
-    if p == 1:
-        return F.sum(size, axis=-1)
-    away = F.not_equal(d, 0)
-    powers = F.square(d) if p == 2 else F.where(away, F.power(F.where(away, size, 1), p), 0)
-    total = F.sum(powers, axis=-1)
-    apart = F.greater(total, 0)
-    return F.where(apart, F.power(F.where(apart, total, 1), 1 / p), 0)
+    return F.cdist(x, tensor_of(y), order=p)
 
 
 @spelled
@@ -303,8 +282,8 @@ def pdist(x: Tensor, p: float = 2.0) -> Tensor:
     """The p-norm distances of all pairs of rows i < j of (N, D), as a vector of N (N - 1) / 2."""
     if x.ndim != 2:
         raise ShapeError(f"pdist: needs rows (N, D): got shape {x.shape}.")
-    i, j = np.triu_indices(x.shape[0], 1)
-    return _norm(x[i] - x[j], p)
+    pairs = np.flatnonzero(np.tri(x.shape[0], k=-1).T)
+    return F.reshape(F.cdist(x, x, order=p), (-1,))[pairs]
 
 
 def cartesian_prod(*vectors: Any) -> Tensor:

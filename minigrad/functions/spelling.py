@@ -11,7 +11,7 @@ import numpy as np
 
 from ..convert import as_array
 from ..errors import ArgumentError, DTypeError, GradError
-from ..signature import into
+from ..signature import as_numpy, in_order, into, keywords_of
 from ..tensor import Tensor, wrap
 
 PYTORCH = {
@@ -32,7 +32,8 @@ def like(data: Any, x: Tensor) -> Tensor:
 
 
 def spelled(f: Function, **names: str) -> Function:
-    """f with a tensor for its first argument, and with PyTorch's dim and keepdim for axis and keepdims."""
+    """f with a tensor for its first argument, with PyTorch's dim and keepdim for axis and keepdims, and with NumPy's
+    names for its arguments."""
     ours = PYTORCH | names
     first = f.__code__.co_varnames[0]
 
@@ -43,22 +44,36 @@ def spelled(f: Function, **names: str) -> Function:
                 out = keywords.pop("out")
                 y = function(*args, **keywords)
                 return y if out is None else into(out, y, f.__name__)
-            keywords = {k if k in known else ours.get(k, k): v for k, v in keywords.items()}
+            given, keywords = keywords, {k if k in known else ours.get(k, k): v for k, v in keywords.items()}
             if first in keywords and not args:
                 args = (keywords.pop(first),)
+                given = {k: v for k, v in given.items() if first not in (k, ours.get(k))}
+            if direct is not None and not direct.issuperset(keywords):
+                args, left = in_order(args, given)
+                if len(left) == len(given):
+                    return as_numpy(f, args, given, ", ".join(c for c in f.__code__.co_varnames if c in known))
+                return function(*args, **left)
         if args and not isinstance(args[0], Tensor):
             args = (tensor_of(args[0]), *args[1:])
         return f(*args, **keywords)
 
     known = set(f.__code__.co_varnames[: f.__code__.co_argcount + f.__code__.co_kwonlyargcount])
+    direct = keywords_of(f)
     return function  # type: ignore[return-value]
 
 
 def takes_out(f: Function) -> Function:
-    """f with PyTorch's ``out=``: a tensor that the result is written into, as `signature.into` says."""
+    """f with PyTorch's ``out=``: a tensor that the result is written into, as `signature.into` says; and with NumPy's
+    names for its arguments."""
+    known = keywords_of(f)
 
     @wraps(f)
     def function(*args: Any, out: Any = None, **keywords: Any) -> Any:
+        if known is not None and not known.issuperset(keywords):
+            args, left = in_order(args, keywords)
+            if not known.issuperset(left):
+                return as_numpy(f, args, left, ", ".join(sorted(known)))
+            keywords = left
         y = f(*args, **keywords)
         return y if out is None else into(out, y, f.__name__)
 

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..mode import MODE
 from ..ops.indexing import PLACE
+from ..ops.reduce import deviation
 from ..primitive import axes_of, kind_of, with_ones
 from ..signature import narrowed
 from ..tensor import F, Tensor, wrap
@@ -77,8 +78,8 @@ def nanvar(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
 
 @named(ddof="correction")
 def nanstd(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, correction: float = 0) -> Tensor:
-    """The square root of `nanvar`."""
-    return F.sqrt(nanvar(x, axis, dtype, keepdims, correction=correction))
+    """The square root of `nanvar`; its gradient where it is 0 is 0."""
+    return deviation(F, nanvar(x, axis, dtype, keepdims, correction=correction))
 
 
 @spelled
@@ -152,7 +153,7 @@ def var_mean(x: Tensor, axis: Any = None, *, correction: float | None = 1, keepd
 def std_mean(x: Tensor, axis: Any = None, *, correction: float | None = 1, keepdims: bool = False) -> tuple:
     """PyTorch's pair of the standard deviation, with its correction 1, and the mean."""
     variance, mean = var_mean(x, axis, correction=correction, keepdims=keepdims)
-    return F.sqrt(variance), mean
+    return deviation(F, variance), mean
 
 
 # ---- order statistics ------------------------------------------------------------------------------------------------
@@ -414,7 +415,6 @@ def histogram2d(
     return counts, edges[0], edges[1]
 
 
-@named(weight="weights")
 @named(weight="weights", input="sample")
 def histogramdd(
     sample: Any, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None

@@ -78,9 +78,14 @@ def _degrees(shape, axis, correction):
 
 @fused(shape=reduced, kind="real float", samples=(*CASES[:3], case((3, 4), axis=1, correction=1)))
 def std(F, x, *, axis=None, correction=None, keepdims=False):
-    """y = sqrt(var(x)) over `axis`, with the same corrections. The gradient where all elements are equal is infinite or
-    NaN."""
-    return F.sqrt(F.var(x, axis=axis, correction=correction, keepdims=keepdims))
+    """y = sqrt(var(x)) over `axis`, with the same corrections. The gradient where all elements are equal is 0."""
+    return deviation(F, F.var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def deviation(F, variance):
+    """sqrt(variance), whose gradient is 0 at 0, as PyTorch's: not infinity times 0."""
+    alike = F.equal(variance, 0)
+    return F.where(alike, 0, F.sqrt(F.where(alike, 1, variance)))
 
 
 @fused(shape=reduced, samples=(*CASES, case((5,)), case((0, 2), axis=0)), complex_ok=True)
