@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import contenders, floors
+from . import contenders, floors, precisions
 from .suite import Suite
 from .train import weights
 from .worker import Work
@@ -131,6 +131,12 @@ def gathered(c: Any) -> Callable:
     return getattr(c.m, "take_along_axis", None) or c.m.take_along_dim
 
 
+def of_second_kind(c: Any, x: Any) -> Any:
+    """The sum of four functions that PyTorch has without gradients."""
+    names = (f"{scaled}modified_bessel_k{order}" for scaled in ("", "scaled_") for order in (0, 1))
+    return sum(getattr(c.m.special, name)(x) for name in names)
+
+
 def joined(pieces: Sequence) -> Any:
     """The sum of three pieces."""
     a, b, c = pieces
@@ -187,6 +193,11 @@ CASES: dict[str, Case] = {
         f"{name} (4096, 1024)": op(lambda c, x, name=name: getattr(c.m, name)(x), normal(*WIDE))
         for name in ("tanh", "sigmoid", "exp", "erf")
     },
+    **{
+        f"{name} (512, 1024)": op(lambda c, x, name=name: getattr(c.m.special, name)(0.9 * x), positive(512, 1024))
+        for name in ("gammaln", "digamma", "erfinv", "ndtri", "log_ndtr", "i0", "i0e")
+    },
+    "modified_bessel_k0, k1 (512, 1024)": op(lambda c, x: x + of_second_kind(c, x.detach()), positive(512, 1024)),
     "log (4096, 1024)": op(lambda c, x: c.m.log(x), positive(*WIDE)),
     "silu (4096, 1024)": op(lambda c, x: c.F.silu(x), normal(*WIDE)),
     "relu (4096, 1024)": op(lambda c, x: c.F.relu(x), normal(*WIDE)),
@@ -218,6 +229,7 @@ CASES: dict[str, Case] = {
     "sum (32, 64, 56, 56) axes 0, 2, 3": op(lambda c, x: x.sum((0, 2, 3)), normal(*IMAGES)),
     "max (4096, 1024) axis 1": op(lambda c, x: c.m.amax(x, 1), normal(*WIDE)),
     "min (4096, 1024) axis 1": op(lambda c, x: c.m.amin(x, 1), normal(*WIDE)),
+    "cdist (2048, 8), (1024, 8)": op(lambda c, x, y: c.m.cdist(x, y), normal(2048, 8), normal(1024, 8)),
     "msort (4096, 1024)": op(lambda c, x: c.m.msort(x), normal(*WIDE)),
     "sort (4096, 1024) axis 1": op(lambda c, x: x.sort(1)[0], normal(*WIDE)),
     **{
@@ -281,6 +293,15 @@ CASES: dict[str, Case] = {
     "clip_grad_norm_, 46 parameters": whole(clipping),
 }
 BY_NAME = {f"{name} {row}".strip(): (case, row == "+ grad") for name, case in CASES.items() for row in case.rows}
+PRODUCTS = ("matmul 1024", "matmul 2048", "linear", "conv2d", "conv1d", "attention (4", "attention (1")
+NARROW = (*PRODUCTS, "softmax", "layer_norm (4096, 1024)", "gelu (", "silu", "add (", "multiply", "cross_entropy")
+ON_GPU = {  # a row of the suite in another precision
+    f"{name} {p} {row}": (case, row == "+ grad")
+    for p, starts in zip(precisions.PRECISIONS, (PRODUCTS, NARROW))
+    for name, case in CASES.items()
+    for row in case.rows
+    if name.startswith(starts) and "masked" not in name
+}
 
 
 def digest(c: Any, tensors: Sequence) -> list[float]:
@@ -296,16 +317,16 @@ def digest(c: Any, tensors: Sequence) -> list[float]:
 
 def build(contender: str, name: str, *, small: bool = False) -> Work:
     """The work of a row; `small`, for a test: with a sixteenth of the batch, the axis that the inputs share."""
-    c = contenders.library(contender)
-    case, grad = BY_NAME[name]
+    c = precisions.library(contenders.library(contender), name)
+    case, grad = (BY_NAME | ON_GPU)[name]
     f, outputs = case.make(c, np.random.default_rng(0), grad, small)
     return Work(f, lambda y: digest(c, outputs(y)), timed=c.timed)
 
 
 def cost(name: str) -> tuple[float, float]:
-    """Flops of the products; bytes of all tensors read and written, twice over with gradients."""
+    """Flops of the products; bytes of all tensors read and written, twice over with gradients; of bfloat16 half."""
     c = contenders.library("numpy")
-    case, grad = BY_NAME[name]
+    case, grad = (BY_NAME | ON_GPU)[name]
     touched = []
     own, tensor = c.tensor, c.tensor
     c.tensor = lambda a, grad=False: touched.append(own(a, grad)) or touched[-1]
@@ -314,13 +335,15 @@ def cost(name: str) -> tuple[float, float]:
     counted = floors.count(f)
     results = outputs(f())
     size = float(sum(c.numpy(t).nbytes for t in (*touched, *results)))
-    return counted.flops, size + (sum(c.numpy(t).nbytes for t in touched) if grad else 0)
+    size += sum(c.numpy(t).nbytes for t in touched) if grad else 0
+    return counted.flops, size / (2 if precisions.precision(name) == precisions.BFLOAT16 else 1)
 
 
 SUITE = Suite(
     name="kernels",
     about="single operations",
     rows=list(BY_NAME),
+    on_gpu=tuple(ON_GPU),
     peers=("torch", "torch-cuda"),
     costs=True,
     rounds=9,

@@ -32,6 +32,7 @@ KERNELS = {
         *("adaptive_avg_pool", "adaptive_avg_pool_backward"),
     ),
     "ctc": ("ctc_loss", "ctc_loss_backward"),
+    "distances": ("cdist",),
     "resample": ("resample",),
     "grid_sample": ("grid_sample", "grid_sample_input", "grid_sample_grid"),
     "recurrent": (
@@ -49,7 +50,7 @@ def fetch(module: str, name: str):
 
 def modules() -> list:
     """All modules with kernels, imported, and Numba with them."""
-    others = ("dropout", "loops", "optim", "quantized", "warp")
+    others = ("dropout", "loops", "optim", "quantized", "special", "trigonometry", "warp")
     return [import_module(f"{__name__}.{module}") for module in (*KERNELS, *others)]
 
 
@@ -62,3 +63,8 @@ for name, admits in when.generated(PRIMITIVES).items():
 for name, admits in when.looped(PRIMITIVES).items():
     load = lambda name=name: fetch("loops", "on_all_threads")(name)
     lazy_kernel(name, backend="numba", when=admits, load=load)
+for name in when.SPECIAL:
+    load = lambda name=name: fetch("special", "special")(name)
+    lazy_kernel(name, backend="numba", when=when.special_when, load=load)
+for name in ("sin", "cos"):
+    lazy_kernel(name, backend="numba", when=when.trigonometric_when, load=partial(fetch, "trigonometry", name))

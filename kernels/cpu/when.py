@@ -255,6 +255,27 @@ def fits(arrays, truths=0):
     return True
 
 
+# Special functions of one input whose forwards are straight lines, with the keywords for which all is compiled ahead.
+SPECIAL = {name: {} for name in ("erfcx", "log_ndtr", "erfinv", "ndtri", "lgamma", "digamma", "i0", "i0e", "i1", "i1e")}
+SPECIAL |= {f"{scaled}modified_bessel_k{order}": {} for scaled in ("", "scaled_") for order in (0, 1)}
+SPECIAL["polygamma_of"] = {"n": 1}
+_SPECIAL_FROM = 256  # elements; the references make a hundred passes
+
+
+def special_when(x, *, n=1):
+    """Refused: few elements, far derivatives, each of which would be compiled by itself."""
+    return x.size >= _SPECIAL_FROM and x.dtype in FLOATS and n <= 4
+
+
+def trigonometric_when(x):
+    """Refused: few elements, and float32, which NumPy computes in vectors."""
+    return x.size >= _SPECIAL_FROM and x.dtype == np.float64
+
+
+special_when.checks_shapes = trigonometric_when.checks_shapes = True
+trigonometric_when.smallest = _SPECIAL_FROM
+
+
 class Layout(NamedTuple):
     """How arrays broadcast, and where each is read; see `layout`."""
 
@@ -463,6 +484,11 @@ def sum_to_when(x, *, shape):
 sum_to_when.smallest = _SUM_FROM
 
 
+def cdist_when(a, b, *, order=2.0):
+    """Refused: few differences, several types, other orders than 1, 2 and infinity."""
+    return a.size * b.shape[-2] >= _SUM_FROM and a.dtype in FLOATS and a.dtype == b.dtype and order in (1, 2, math.inf)
+
+
 # ---- joining ---------------------------------------------------------------------------------------------------------
 def _joins(xs):
     size, dtype = sum(x.size for x in xs), xs[0].dtype
@@ -519,7 +545,10 @@ sort_when.smallest = cumsum_when.smallest = argcummax_when.smallest = _LINES_FRO
 # ---- normalisation ---------------------------------------------------------------------------------------------------
 def _of(dtype, shape, *arrays):
     """Are all of these that are not None of one type and shape?"""
-    return all(a is None or (a.dtype == dtype and a.shape == shape) for a in arrays)
+    for a in arrays:  # noqa: SIM110  all() of a generator takes three times as long
+        if a is not None and (a.shape != shape or (a.dtype is not dtype and a.dtype != dtype)):
+            return False
+    return True
 
 
 def layer_norm_when(x, weight=None, bias=None, *, ndim=1, eps=1e-5):
@@ -611,7 +640,8 @@ def attention_when(q, k, v, mask=None, seed=None, *, causal=False, scale=None, d
         and 2 <= q.ndim <= 5
         and q.dtype in FLOATS
         and q.dtype == k.dtype == v.dtype
-        and k.shape[:-2] == v.shape[:-2]
+        and k.shape[:-1] == v.shape[:-1]
+        and q.shape[-1] == k.shape[-1]
         and (k.shape[:-2] == lead or (lead and k.shape[:-2] == (*lead[:-1], 1)))
         and v.size > 0
         and (mask is None or _is_mask(mask, (*q.shape[:-1], k.shape[-2]), q.dtype))
@@ -633,11 +663,12 @@ def attention_backward_when(
     made = (*q.shape[:-1], v.shape[-1])
     return (
         attention_when(q, k, v, mask)
-        and k.shape[:-1] == v.shape[:-1]
-        and q.shape[-1] == k.shape[-1]
         and _of(q.dtype, made, dy, out)
         and _of(q.dtype, (*q.shape[:-1], 1), log_total)
     )
+
+
+attention_when.checks_shapes = attention_backward_when.checks_shapes = True
 
 
 # ---- recurrent layers ------------------------------------------------------------------------------------------------

@@ -129,4 +129,5 @@ for name, forward, rule, doc, samples in (
     ("airy_ai", (airy,), lambda F, g, x: g * F.airy_ai_prime(x), "y = Ai(x), the Airy function.", PLAIN),
     ("airy_ai_prime", (airy, True), lambda F, g, x: g * x * F.airy_ai(x), "y = Ai'(x); Ai''(x) = x Ai(x).", PLAIN),
 ):  # fmt: skip
-    rows(name, forward=in_double(*forward), rule=rule, doc=doc, samples=samples)
+    domain = "x > 0" if samples is FROM_ZERO else ""
+    rows(name, forward=in_double(*forward), rule=rule, doc=doc, samples=samples, domain=domain)

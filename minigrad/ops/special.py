@@ -2,6 +2,7 @@
 
 from math import factorial, inf, nan, pi
 
+from ..errors import DTypeError
 from ..primitive import ALIASES, Primitive, broadcast, case, elementwise, fused, primitive, same_as, within
 
 
@@ -112,13 +113,15 @@ erfc = elementwise(
 )
 
 
-def rows(name, *, forward, rule, doc, samples):
+def rows(name, *, forward, rule, doc, samples, domain=""):
     """A special function of one input: forward(xp, x) for floats, and its gradient."""
 
     def run(xp, x):
+        if getattr(x.dtype, "kind", "f") == "c":  # comparisons and |x| would lose the imaginary part without a word
+            raise DTypeError(f"{name}: takes real numbers: got {x.dtype}. Take x.real or x.imag first.")
         return forward(xp, x * 1.0)
 
-    Primitive(run, name=name, shape=broadcast, kind="float", doc=doc, samples=samples).rule("x")(rule)
+    Primitive(run, name=name, shape=broadcast, kind="float", doc=doc, samples=samples, domain=domain).rule("x")(rule)
 
 
 PLAIN = (case((3, 4)), case(()), case((0, 2)))
@@ -221,6 +224,7 @@ rows(
     rule=lambda F, g, y: g * F.exp(y * y) * 0.886226925452758,  # sqrt(pi) / 2
     doc="y with erf(y) = x, for x from -1 to 1.",
     samples=bounded(-0.95, 0.95),
+    domain="abs(x) < 1",
 )
 rows(
     "ndtri",
@@ -228,6 +232,7 @@ rows(
     rule=lambda F, g, y: g * F.exp(0.5 * y * y) * 2.5066282746310002,  # sqrt(2 pi)
     doc="y with P(N(0, 1) <= y) = x, for x from 0 to 1: the normal quantile.",
     samples=bounded(0.05, 0.95),
+    domain="x > 0 and x < 1",
 )
 
 # ---- gamma function --------------------------------------------------------------------------------------------------
