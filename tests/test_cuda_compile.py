@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
-from minigrad.kernels.cuda import elementwise, launch, when
+from minigrad.kernels.cuda import attention_mma, elementwise, launch, tensor_cores, when
 
 from minigrad.primitive import PRIMITIVES
 
@@ -33,6 +33,15 @@ VARIANTS = {  # what else a launcher defines, for each file
             (64, 64, 64, 0, "bool", 0),
             (40, 24, 32, 1, "bool", 1),
             (128, 128, 64, 2, "T", 0),
+        )
+    ],
+    "attention_mma": [
+        {"D": d, "E": e, "MASKED": masked, "MaskType": kind, "DROPS": drops, "WARPS": attention_mma.WARPS}
+        | {"FORWARD_M": m, "FORWARD_KEYS": forward, "QUERIES_M": m, "QUERIES_KEYS": queries}
+        | {"KEYS_M": m, "KEYS_QUERIES": keys}
+        for d, e, masked, kind, drops, m, forward, queries, keys in (
+            (64, 64, 0, "bool", 0, 2, 64, 64, 32),
+            (37, 24, 2, "T", 1, 1, 16, 16, 16),
         )
     ],
     "elementwise": [],  # see below: the text is generated
@@ -95,11 +104,16 @@ def test_every_file_is_listed():
     assert {f.stem for f in launch.FOLDER.glob("*.cu")} == set(VARIANTS)
 
 
-@pytest.mark.parametrize("dtype", launch.TYPES)
-@pytest.mark.parametrize("name", [name for name, variants in VARIANTS.items() if variants])
+def on_tensor_cores(name):
+    return name.endswith("_mma")
+
+
+@pytest.mark.parametrize("name, dtype", [(name, dtype) for name, variants in VARIANTS.items() if variants
+                                         for dtype in launch.TYPES
+                                         if not (on_tensor_cores(name) and dtype == "float64")])  # fmt: skip
 def test_compiles(name, dtype):
     """float32: both GPUs for the first variant, no machine code of the others; other types: the first, by turns."""
-    source, full = launch.Source(name), dtype == "float32"
+    source, full = (tensor_cores.source if on_tensor_cores(name) else launch.Source)(name), dtype == "float32"
     for k, defines in enumerate(VARIANTS[name] if full else VARIANTS[name][:1]):
         turn = list(launch.TYPES).index(dtype)
         others = "compute_80" if k else ARCHITECTURES[turn % 2]

@@ -30,6 +30,7 @@ KERNELS = {
     ),
     "elementwise": ("copy",),
 }
+CUDNN = ("conv", "attention")  # the same by cuDNN, which is asked first
 
 
 def fetch(module: str, name: str):
@@ -40,6 +41,10 @@ def fetch(module: str, name: str):
 for module, names in KERNELS.items():
     for name in names:
         lazy_kernel(name, backend="cupy", when=getattr(when, f"{name}_when"), load=partial(fetch, module, name))
+for module in CUDNN:
+    for name in KERNELS[module]:
+        load = partial(fetch, f"cudnn_{module}", name)
+        lazy_kernel(name, backend="cupy", when=getattr(when, f"cudnn_{name}_when"), load=load)
 for name, admits in when.generated(PRIMITIVES).items():
     load = lambda name=name: fetch("elementwise", "elementwise")(name)
     lazy_kernel(name, backend="cupy", when=admits, load=load)

@@ -1,7 +1,8 @@
-"""Attention and its gradients, tile by tile: see attention.cu."""
+"""Attention and its gradients, tile by tile: see attention.cu; on tensor cores: attention_mma.py."""
 
 import math
 
+from . import attention_mma
 from .launch import TYPES, WARP, Source, ceil_div, device, item_bytes
 
 source = Source("attention")
@@ -52,6 +53,8 @@ class _Call:
 
 def attention(q, k, v, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0):
     c = _Call(q, k, v, mask, seed, causal, scale, dropout)
+    if attention_mma.serves(c):
+        return attention_mma.attention(c)
     y = device().empty((*q.shape[:-1], c.E), q.dtype)
     log_total = device().empty((*q.shape[:-1], 1), q.dtype)
     held = c.held(c.D, max(c.D, c.E))
@@ -64,7 +67,9 @@ def attention_backward(
 ):  # fmt: skip
     on = device()
     c = _Call(q, k, v, mask, seed, causal, scale, dropout)
-    dy, out, log_total = (on.contiguous(a) for a in (dy, out, log_total))
+    if attention_mma.serves(c):
+        return attention_mma.attention_backward(c, dy, out, log_total)
+    dy, out, log_total = (on.contiguous(a) for a in (dy, out, log_total.astype(c.dtype, copy=False)))
     delta = on.empty(q.shape[:-1], "float64" if c.item == 8 else "float32")
     rows = delta.size
     run = source("attention_delta", c.dtype, **c.defines)

@@ -1,9 +1,11 @@
-"""Convolution and its two gradients, over one to three spatial axes, as implicit products of matrices: see conv.cu."""
+"""Convolution and its two gradients, over one to three spatial axes, as implicit products of matrices: see conv.cu; on
+tensor cores: conv_mma.py."""
 
 import math
 
 import numpy as np
 
+from . import conv_mma
 from .launch import TYPES, Source, ceil_div, device, item_bytes, table
 from .pool import _three
 from .reduce import reduce_line
@@ -47,6 +49,9 @@ def convolution(x, weight, bias=None, *, stride, padding, dilation, groups):
         for n, k, s, p, d in zip(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     )
     B, O, C = x.shape[0], weight.shape[0], weight.shape[1]
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if conv_mma.serves(x.dtype, groups, O // groups, C, B * max(math.prod(outs), math.prod(x.shape[2:]))):
+        return conv_mma.convolution(x, weight, bias, outs, **options)
     y = on.empty((B, O, *outs), x.dtype)
     inner, outer, size = _three(x.shape[2:], 1), _three(outs, 1), _three(weight.shape[2:], 1)
     K, M = C * math.prod(size), B * math.prod(outs)
@@ -62,6 +67,9 @@ def convolution_input(dy, weight, *, size, stride, padding, dilation, groups):
     on = device()
     dy, weight = on.contiguous(dy), on.contiguous(weight)
     B, O, C = dy.shape[0], weight.shape[0] // groups, weight.shape[1]
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if conv_mma.serves(dy.dtype, groups, O, C, B * max(math.prod(size), math.prod(dy.shape[2:]))):
+        return conv_mma.convolution_input(dy, weight, size=size, **options)
     dx = on.empty((B, C * groups, *size), dy.dtype)
     inner, outer, kernel = _three(tuple(size), 1), _three(dy.shape[2:], 1), _three(weight.shape[2:], 1)
     tap_size, M = math.prod(kernel), B * math.prod(size)
@@ -79,6 +87,9 @@ def convolution_weight(x, dy, *, size, stride, padding, dilation, groups):
     on = device()
     x, dy = on.contiguous(x), on.contiguous(dy)
     B, C, O = x.shape[0], x.shape[1] // groups, dy.shape[1] // groups
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if conv_mma.serves(x.dtype, groups, O, C, B * max(math.prod(x.shape[2:]), math.prod(dy.shape[2:]))):
+        return conv_mma.convolution_weight(x, dy, size=size, **options)
     inner, outer, kernel = _three(x.shape[2:], 1), _three(dy.shape[2:], 1), _three(tuple(size), 1)
     N, K = C * math.prod(size), B * math.prod(outer)
     taps = table(_taps, C, kernel, _three(dilation, 1), inner)

@@ -54,10 +54,12 @@ class Source:
 class Device:
     """What launchers need of CuPy."""
 
+    vendors = True  # may NVIDIA's libraries be given its arrays?
+
     def __init__(self):
         import cupy
 
-        self.xp, self.modules, self.shared = cupy, {}, {}
+        self.xp, self.modules, self.shared, self.capabilities = cupy, {}, {}, {}
 
     def empty(self, shape, dtype):
         return self.xp.empty(shape, dtype)
@@ -80,6 +82,13 @@ class Device:
             attributes = self.xp.cuda.Device(index).attributes
             self.shared[index] = attributes.get("MaxSharedMemoryPerBlockOptin", SHARED)
         return self.shared[index]
+
+    def capability(self):
+        """The current device's, times ten: 80 for 8.0."""
+        index = self.index()
+        if index not in self.capabilities:
+            self.capabilities[index] = int(self.xp.cuda.Device(index).compute_capability)
+        return self.capabilities[index]
 
     def index(self):
         """The number of the current device."""

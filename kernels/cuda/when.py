@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 
+from . import cudnn
 from .launch import TYPES
 
 _FLOATS = {}
@@ -344,7 +345,8 @@ def attention_backward_when(
         attention_when(q, k, v, mask, seed, dropout=dropout)
         and k.shape[:-1] == v.shape[:-1]
         and q.shape[-1] == k.shape[-1]
-        and alike(q, dy, out, log_total)
+        and alike(q, dy, out)
+        and log_total.dtype in (q.dtype, np.float32)  # of halves either, or as tensor cores leave it
         and shaped((*q.shape[:-1], v.shape[-1]), dy, out)
         and shaped((*q.shape[:-1], 1), log_total)
     )
@@ -372,6 +374,48 @@ def convolution_input_when(g, weight, *, size, stride, padding, dilation, groups
 def convolution_weight_when(x, g, *, size, stride, padding, dilation, groups):
     """As convolution_when."""
     return _convolves(x, g, groups) and math.prod(size) > 0
+
+
+# ---- cuDNN: see cudnn.py ---------------------------------------------------------------------------------------------
+def cudnn_convolution_when(x, weight, bias=None, *, stride, padding, dilation, groups):
+    """As convolution_when; refused: no cuDNN."""
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return cudnn.ready() and convolution_when(x, weight, bias, **options)
+
+
+def cudnn_convolution_input_when(dy, weight, *, size, **options):
+    """As cudnn_convolution_when."""
+    return cudnn.ready() and convolution_input_when(dy, weight, size=size, **options)
+
+
+def cudnn_convolution_weight_when(x, dy, *, size, **options):
+    """As cudnn_convolution_when."""
+    return cudnn.ready() and convolution_weight_when(x, dy, size=size, **options)
+
+
+def _flash(q, v, mask, causal, dropout):
+    """Halves whose rows are multiples of 16 bytes; without dropout; a mask only of numbers, whole rows, not causal."""
+    rows = q.dtype.itemsize == 2 and q.shape[-1] % 8 == v.shape[-1] % 8 == 0 and not dropout
+    whole = (q.shape[-2], v.shape[-2])
+    return rows and (mask is None or (not causal and mask.dtype == q.dtype and mask.shape[-2:] == whole))
+
+
+def cudnn_attention_when(q, k, v, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0):
+    """As attention_when; refused: float32 and float64, dropout, truth values as a mask, heads that are no multiple of
+    8, no cuDNN."""
+    return cudnn.ready() and _flash(q, v, mask, causal, dropout) and attention_when(q, k, v, mask)
+
+
+def cudnn_attention_backward_when(
+    dy, q, k, v, out, log_total, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0
+):  # fmt: skip
+    """As cudnn_attention_when; refused: log_total of halves, shapes that do not fit."""
+    return (
+        cudnn.ready()
+        and _flash(q, v, mask, causal, dropout)
+        and log_total.dtype == np.float32
+        and attention_backward_when(dy, q, k, v, out, log_total, mask)
+    )
 
 
 # ---- recurrent layers ------------------------------------------------------------------------------------------------

@@ -62,6 +62,14 @@ class CupyBackend(Devices):
         products = import_module("cupy._core._routines_linalg")
         products.set_compute_type(np.float32, products.COMPUTE_TYPE_TF32 if flag else products.COMPUTE_TYPE_DEFAULT)
 
+    def set_cudnn(self, flag: bool) -> None:
+        """May cuDNN, where it is installed, convolve and attend? On at first; else, and where it has no plan, kernels
+        of our own do. `minigrad info` says whether it is found."""
+        if not isinstance(flag, bool):
+            raise DTypeError(f"set_cudnn: flag must be True or False: got {flag!r}.")
+        plans: Any = import_module("minigrad.kernels.cuda.cudnn")
+        plans.enabled = flag
+
     def computes_halves(self, p: Primitive) -> bool:
         """CuPy's elementwise functions compute halves in float32, as do its products and sums."""
         own = bool(p.inline) and not p.defaults and not p.replaces and hasattr(self.xp, p.name)

@@ -67,6 +67,7 @@ def _gpu() -> Iterator[str]:
     runtime = get_backend("cupy").xp.cuda.runtime
     made, known = (driver.version_of(f()) for f in (runtime.runtimeGetVersion, runtime.driverGetVersion))
     yield f"gpu CUDA       CuPy is made for {made}, the driver knows {known}"
+    yield f"gpu cuDNN      {import_module('minigrad.kernels.cuda.cudnn').status()}"
     for i in range(cuda.device_count()):
         about, (free, total) = cuda.get_device_properties(i), cuda.mem_get_info(i)
         half = "bfloat16 and float16" if (about.major, about.minor) >= (8, 0) else "float16"

@@ -50,7 +50,9 @@ def _made(path, arguments, text):
 @functools.cache
 def _header():
     """cuda.h in a folder of its own, compiled beforehand: it takes longer than most kernels."""
+    part = '#include "tensor_cores.h"\n'
     text = (HERE / "cuda.h").read_text(encoding="utf-8")
+    text = text.replace(part, (HERE / "tensor_cores.h").read_text(encoding="utf-8"))
     version = subprocess.run([COMPILER, "--version"], capture_output=True, text=True).stdout
     folder = _folder() / hashlib.sha256("\0".join((text, version, *OPTIONS)).encode()).hexdigest()[:32]
     folder.mkdir(exist_ok=True)
@@ -121,6 +123,12 @@ class Emulator:
 
     def most_shared(self):
         return self.shared
+
+    generation = 90  # of the GPU: 90 is Hopper's
+    vendors = False  # NVIDIA's libraries cannot read the host's memory
+
+    def capability(self):
+        return self.generation
 
     def index(self):
         return 0

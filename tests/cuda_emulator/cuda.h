@@ -2,8 +2,9 @@
 // threads of a block are fibers: each runs alone until it reaches __syncthreads or a warp's exchange, then another is
 // taken, in the order that a seed chooses, and so are the blocks; with odd seeds a warp runs as far ahead of the others as
 // barriers let it. What two threads do to the same place between two barriers then comes out differently for different
-// seeds. Refused, with a message: a barrier or an exchange that not all threads reach, blocks that are no whole warps,
-// and any access outside the guarded memory of `emulator_allocate`.
+// seeds; so do copies that nobody waits for, which arrive at once with odd seeds, else when they are waited for. Refused,
+// with a message: a barrier or an exchange that not all threads reach, blocks that are no whole warps, and any access
+// outside the guarded memory of `emulator_allocate`. Tensor cores: see tensor_cores.h.
 #pragma once
 #include <csetjmp>
 #include <csignal>
@@ -47,7 +48,8 @@ struct Fiber {
 };
 
 static Fiber *fibers;
-static unsigned char *stacks, *shared_pages, *shared;
+static unsigned char *stacks, *shared;
+static size_t shared_size;
 static int threads, waiting, live, warp_waiting[MOST / 32];
 static uint64_t slots[2][MOST];
 static Fiber *current;
@@ -99,8 +101,10 @@ static void call() {
         i[34], i[35], i[36], i[37], i[38], i[39], d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]);
 }
 
+static bool copies_left(int thread);
 static void body() {
     call();
+    if (copies_left(current->number)) fail("a copy to shared memory is never waited for");
     pause_fiber(GONE);
 }
 
@@ -128,8 +132,11 @@ static void step(Fiber &f) {  // until it waits or has returned
     }
 }
 
+static void begin_copies(uint64_t seed);
+
 static void run_block(uint64_t seed) {
     static int at[MOST];
+    begin_copies(seed);
     live = threads, waiting = 0;
     memset(warp_waiting, 0, sizeof warp_waiting);
     for (int t = 0; t < threads; ++t) {
@@ -251,6 +258,8 @@ static inline __nv_bfloat16 __float2bfloat16_rn(float x) {
     return {uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
+#include "tensor_cores.h"
+
 extern "C" {
 // Memory that ends, but for up to 15 bytes, where no page is, and has no page before it.
 void *emulator_allocate(size_t bytes) {
@@ -293,7 +302,7 @@ const char *emulator_run(void *kernel, const unsigned *grid, const unsigned *blo
     memset(&action, 0, sizeof action);
     action.sa_sigaction = fault, action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
     sigaction(SIGSEGV, &action, &before), sigaction(SIGBUS, &action, &before_bus);
-    shared = (unsigned char *)emulator_allocate(shared_bytes);
+    shared = (unsigned char *)emulator_allocate(shared_bytes), shared_size = shared_bytes;
     const char *volatile found = nullptr;
     size_t blocks = size_t(grid[0]) * grid[1] * grid[2];
     int *at = (int *)malloc(blocks * sizeof(int));
