@@ -962,8 +962,7 @@ def squeeze(x: Data, axis: Any = None) -> Tensor:
     """Without the axes of length 1 named (all of them if None). A view."""
 
 def std(x: Data, axis: Any = None, correction: Any = None, keepdims: Any = False) -> Tensor:
-    """y = sqrt(var(x)) over `axis`, with the same corrections. The gradient where all elements are equal is infinite or
-    NaN."""
+    """y = sqrt(var(x)) over `axis`, with the same corrections. The gradient where all elements are equal is 0."""
 
 def subtract(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a - b."""

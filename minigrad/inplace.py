@@ -199,15 +199,15 @@ def reshaped(t: Tensor, y: Tensor, op: str) -> Tensor:
 
 
 @attach
-def squeeze_(self: Tensor, axis: Any = None) -> Tensor:
+def squeeze_(self: Tensor, axis: Any = None, *, dim: Any = None) -> Tensor:
     """As `squeeze`, in place."""
-    return reshaped(self, self.squeeze(axis), "squeeze_")
+    return reshaped(self, self.squeeze(axis, dim=dim), "squeeze_")
 
 
 @attach
-def unsqueeze_(self: Tensor, axis: int) -> Tensor:
+def unsqueeze_(self: Tensor, axis: Any = None, *, dim: Any = None) -> Tensor:
     """As `unsqueeze`, in place."""
-    return reshaped(self, self.unsqueeze(axis), "unsqueeze_")
+    return reshaped(self, self.unsqueeze(axis, dim=dim), "unsqueeze_")
 
 
 @attach

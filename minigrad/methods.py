@@ -77,10 +77,19 @@ setattr(Tensor, "real", property(lambda self: F.real(self)))  # noqa: B010  attr
 setattr(Tensor, "imag", property(lambda self: F.imag(self)))  # noqa: B010
 
 
+def lengths(op: str, given: tuple, named: dict, *words: str) -> tuple:
+    """The integers of ``f(2, 3)``, ``f((2, 3))`` or, by one of the words, ``f(size=(2, 3))``."""
+    if named:
+        if given or len(named) > 1 or not named.keys() <= set(words):
+            raise TypeError(f"{op}() takes lengths one by one, as a tuple, or as {words[0]}=: got {given}, {named}.")
+        given = tuple(named.values())
+    return tuple(given[0]) if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+
+
 @method
-def reshape(self: Tensor, *shape: Any) -> Tensor:
+def reshape(self: Tensor, *shape: Any, **named: Any) -> Tensor:
     """``x.reshape(2, 3)`` or ``x.reshape((2, 3))``; one length may be -1."""
-    shape = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    shape = lengths("reshape", shape, named, "shape", "size", "newshape")
     return apply(PRIMITIVES["reshape"], self, shape=shape)
 
 
@@ -88,14 +97,15 @@ method(reshape, "view")
 
 
 @method
-def permute(self: Tensor, *axes: Any) -> Tensor:
+def permute(self: Tensor, *axes: Any, **named: Any) -> Tensor:
     """``x.permute(0, 2, 1)``: axis i of the result is axis axes[i] of x."""
-    return F.permute_dims(self, tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes)
+    return F.permute_dims(self, lengths("permute", axes, named, "dims", "axes"))
 
 
 @method
-def squeeze(self: Tensor, axis: Any = None) -> Tensor:
+def squeeze(self: Tensor, axis: Any = None, *, dim: Any = None) -> Tensor:
     """Without the axis if it has length 1 (as PyTorch: otherwise unchanged), or without all such axes."""
+    axis = axis if dim is None else dim
     if isinstance(axis, (tuple, list)):
         axis = tuple(i for i in axis if self.ndim and self.shape[i] == 1)
     elif isinstance(axis, int) and self.ndim and self.shape[axis] != 1:
@@ -104,9 +114,21 @@ def squeeze(self: Tensor, axis: Any = None) -> Tensor:
 
 
 @method
-def expand(self: Tensor, *shape: Any) -> Tensor:
+def clone(self: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy in memory of its own; the gradient passes. memory_format has no effect."""
+    return F.copy(self)
+
+
+@method
+def unsqueeze(self: Tensor, axis: Any = None, *, dim: Any = None) -> Tensor:
+    """With a new axis of length 1 at this place."""
+    return F.expand_dims(self, axis if dim is None else dim)
+
+
+@method
+def expand(self: Tensor, *shape: Any, **named: Any) -> Tensor:
     """Broadcast to a shape; -1 keeps the length."""
-    shape = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    shape = lengths("expand", shape, named, "size")
     own = (None,) * (len(shape) - self.ndim) + self.shape
     return F.broadcast_to(self, tuple(o if n == -1 else n for n, o in zip(shape, own)))
 
@@ -117,7 +139,7 @@ for theirs, ours in {
     "masked_fill": functions.masked_fill,
 }.items():  # fmt: skip
     method(ours, theirs)
-OTHERS = {"unsqueeze": "expand_dims", "clone": "copy", "mm": "matmul", "bmm": "matmul", "dot": "matmul"}
+OTHERS = {"mm": "matmul", "bmm": "matmul", "dot": "matmul"}
 for spelling, primitive in (ALIASES | OTHERS).items():
     if not hasattr(Tensor, spelling):
         setattr(Tensor, spelling, Lazy(primitive, spelling, in_place=False))
@@ -147,9 +169,9 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 
 @method
-def copy_(self: Tensor, source: Any) -> Tensor:
-    """The values of `source` (broadcast), in place."""
-    self[...] = source if isinstance(source, Tensor) else wrap(as_array(source))
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """The values of `src` (broadcast), in place. non_blocking has no effect: copies on a GPU do not wait anyway."""
+    self[...] = src if isinstance(src, Tensor) else wrap(as_array(src))
     return self
 
 
@@ -295,9 +317,9 @@ def new_tensor(self: Tensor, data: Any) -> Tensor:
 
 
 @method
-def repeat(self: Tensor, *counts: Any) -> Tensor:
+def repeat(self: Tensor, *counts: Any, **named: Any) -> Tensor:
     """Copies side by side: counts[i] of them along axis i."""
-    counts = tuple(counts[0]) if len(counts) == 1 and isinstance(counts[0], (tuple, list)) else counts
+    counts = lengths("repeat", counts, named, "repeats")
     if len(counts) < self.ndim:
         raise ArgumentError(f"repeat: one count per axis, at least {self.ndim}: got {counts}.")
     shape = (1,) * (len(counts) - self.ndim) + self.shape

@@ -152,3 +152,25 @@ def test_the_gradient_of_no_spread_is_zero(name):
     other = torch.tensor(x.detach().numpy(), requires_grad=True)
     other.std(dim=1, correction=0).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), other.grad.numpy(), rtol=1e-6)
+
+
+METHODS = {
+    "view": {"size": (6,)}, "reshape": {"shape": (6,)}, "permute": {"dims": (1, 0)}, "expand": {"size": (2, 2, 3)},
+    "repeat": {"repeats": (2, 1)}, "tile": {"dims": (2,)}, "transpose": {"dim0": 0, "dim1": 1}, "flip": {"dims": (0,)},
+    "unsqueeze": {"dim": 1}, "squeeze": {"dim": 0}, "sum": {"dim": (0, 1), "keepdim": True}, "add": {"other": 1},
+    "clamp": {"min": 0.3, "max": 0.8}, "pow": {"exponent": 2}, "chunk": {"chunks": 1, "dim": 1}, "argmax": {"dim": 0},
+    "roll": {"shifts": 1, "dims": 0}, "movedim": {"source": 0, "destination": 1}, "norm": {"p": 2, "dim": 1},
+    "split": {"split_size": 1, "dim": 1}, "equal": {"other": A}, "new_full": {"size": (2,), "fill_value": 1.0},
+    "matmul": {"other": A.T}, "copy_": {"src": A[::-1].copy()}, "fill_": {"value": 2.0}, "clone": {"memory_format": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_by_keyword(name):
+    found, expected = (
+        values(getattr(m.tensor(A), name)(**{k: given(m, v) for k, v in METHODS[name].items() if v is not None}))
+        for m in (mg, torch)
+    )
+    for f, e in zip(found, expected, strict=True) if isinstance(expected, list) else [(found, expected)]:
+        assert f.shape == e.shape
+        np.testing.assert_allclose(f, e, rtol=1e-6)

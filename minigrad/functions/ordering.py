@@ -64,7 +64,7 @@ def topk(x: Tensor, k: int, axis: int = -1, largest: bool = True, sorted: bool =
         raise IndexRangeError(f"topk: k must be from 0 to {n}, the length of axis {axis}: got {k}.")
     if not x.ndim:
         return Ranked(F.copy(x), F.argsort(x))
-    order = F.argsort(x, axis=axis, descending=largest)[(slice(None),) * axis + (slice(0, k),)]
+    order = F.argtopk(x, k=k, axis=axis, largest=largest)
     return Ranked(F.take_along_axis(x, order, axis=axis), order)
 
 
@@ -349,9 +349,9 @@ def array_equiv(a: Any, b: Any) -> bool:
     return bool(np.array_equiv(host(a), host(b)))
 
 
-def equal_tensors(a: Any, b: Any) -> bool:
+def equal_tensors(x: Any, other: Any) -> bool:
     """PyTorch's equal: one shape, and all elements equal."""
-    return array_equal(a, b)
+    return array_equal(x, other)
 
 
 @spelled

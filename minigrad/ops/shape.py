@@ -99,6 +99,8 @@ def _expanded(op, x, *, axis):
 def expand_dims(xp, x, *, axis):
     """New axes of length 1 at the positions `axis` of the result. A view."""
     ndim = x.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1)
+    if axis is None:
+        raise AxisError("expand_dims: axis says where the new axis goes: got None. Give an int, -1 for the end.")
     places = axes_of("expand_dims", axis, ndim)
     return x[tuple([None if i in places else slice(None) for i in range(ndim)])]
 
