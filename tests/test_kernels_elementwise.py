@@ -224,6 +224,18 @@ def test_copies(shape, small):
         assert y.flags.writeable and not np.shares_memory(y, view)
 
 
+@pytest.mark.parametrize("name", ["gelu", "ndtr", "erfc", "sigmoid"])
+def test_tails_keep_their_digits(name):
+    """float32 beside float64, relative, where the function falls; and far beyond."""
+    kernel = elementwise.elementwise(name)
+    x = np.linspace(-5, 5, 40_001, dtype=np.float32)
+    np.testing.assert_allclose(kernel(x), kernel(x.astype(np.float64)), rtol=4e-6 if name == "gelu" else 1e-6)
+    far = np.array([-1e38, -1e9, -100, 100, 1e9, 1e38, np.inf], np.float32)
+    expected = {"gelu": np.maximum(far, 0), "erfc": 2.0 * (far < 0)}.get(name, 1.0 * (far > 0))
+    np.testing.assert_allclose(kernel(far), expected, rtol=0, atol=1e-38)
+    assert np.isnan(kernel(np.array([np.nan], np.float32))).all()
+
+
 def test_numbers_and_strides():
     x = np.random.default_rng(0).uniform(0.5, 2, (700, 900))
     t = mg.tensor(x)

@@ -33,7 +33,7 @@ def gelu(x):
 @_inline
 def gelu_backward(g, x):
     """g (Phi(x) + x phi(x))."""
-    e = vectormath.exp(type(x)(-0.5) * x * x)
+    e = vectormath.exp_below(type(x)(-0.5) * x * x)
     return g * (vectormath.normal_cdf(x, e) + x * (e * type(x)(_1_OVER_SQRT_2PI)))
 
 
@@ -54,5 +54,5 @@ def gelu_tanh_backward(g, x):
 @_inline
 def logaddexp(a, b):
     """ln(e**a + e**b), of the larger number and the gap; the gap of equal infinities is NaN."""
-    far = vectormath.maximum(a, b) + vectormath.log1p(vectormath.exp(-abs(a - b)))
+    far = vectormath.maximum(a, b) + vectormath.log1p(vectormath.exp_below(-abs(a - b)))
     return vectormath.where(a == b, a + type(a)(_LN2), far)

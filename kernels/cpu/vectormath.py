@@ -105,7 +105,7 @@ F4, I4, I8 = np.float32, np.int32, np.int64
 # n = round(x / ln 2) without a conversion: adding 1.5 * 2**23 leaves n in the low bits of the sum (2**52 for float64).
 ROUND4, ROUND8 = F4(12582912.0), 6755399441055744.0
 LOG2E4, LOG2E8 = F4(1.44269504), 1.4426950408889634
-LN2_HIGH4, LN2_LOW4 = F4(0.693359375), F4(-2.12194440e-4)
+LN2_HIGH4, LN2_LOW4, LN2_4 = F4(0.693359375), F4(-2.12194440e-4), F4(0.693147181)
 LN2_HIGH8, LN2_LOW8 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _BITS_OF_ROUND4, _BITS_OF_ROUND8 = I4(0x4B400000), I8(0x4338000000000000)
 EXP_RANGE4, EXP_RANGE8 = (F4(-104.0), F4(89.0)), (-746.0, 710.0)  # beyond these exp is 0 or inf
@@ -119,19 +119,25 @@ EXP8 = (
 
 
 @_inlined
-def _reduced4(x):
-    """(n, e**r - 1) with x = n ln 2 + r, n an int32."""
-    shifted = x * LOG2E4 + ROUND4
-    n = shifted - ROUND4
-    r = x - n * LN2_HIGH4
-    r = r - n * LN2_LOW4
+def _series4(r):
+    """e**r - 1 for |r| <= ln 2 / 2."""
     p = EXP4[0]
     p = p * r + EXP4[1]
     p = p * r + EXP4[2]
     p = p * r + EXP4[3]
     p = p * r + EXP4[4]
     p = p * r + EXP4[5]
-    return I4(bits_of(shifted) - _BITS_OF_ROUND4), p * (r * r) + r
+    return p * (r * r) + r
+
+
+@_inlined
+def _reduced4(x):
+    """(n, e**r - 1) with x = n ln 2 + r, n an int32."""
+    shifted = x * LOG2E4 + ROUND4
+    n = shifted - ROUND4
+    r = x - n * LN2_HIGH4
+    r = r - n * LN2_LOW4
+    return I4(bits_of(shifted) - _BITS_OF_ROUND4), _series4(r)
 
 
 @_inlined
@@ -170,6 +176,19 @@ def _exp8(x):
     n, q = _reduced8(bounded)
     half = n >> 1
     return ((q + 1.0) * float_of((half + 1023) << 52)) * float_of((n - half + 1023) << 52)
+
+
+def _exp_below4(x):
+    bounded = EXP_RANGE4[0] if x < EXP_RANGE4[0] else x
+    n, q = _reduced4(bounded)
+    return ((q + F4(1.0)) * float_of(I4((n + I4(152)) << I4(23)))) * F4(2.0**-25)
+
+
+def _exp_below8(x):
+    """e**x for x up to 64, in fewer steps: 2**n as 2**(n + 54) 2**-54, of which the second product alone may round."""
+    bounded = EXP_RANGE8[0] if x < EXP_RANGE8[0] else x
+    n, q = _reduced8(bounded)
+    return ((q + 1.0) * float_of((n + 1077) << 52)) * 2.0**-54
 
 
 def _log4(x):
@@ -319,24 +338,25 @@ def _erf8(x):
     q = q * t + -0.101670013407827196
     q = q * t + 5.97234659598054809e-2
     q = q * t + 0.547997830500245565
-    large = 1.0 - _exp(-bounded * bounded) * q / bounded
+    large = 1.0 - exp_below(-bounded * bounded) * q / bounded
     large = -large if x < 0.0 else large
     large = x if size != size else large  # NaN came through neither comparison above
     return x * p if size < 1.0 else large
 
 
 def _sigmoid4(x):
-    e = _exp(-abs(x))
+    e = exp_below(-abs(x))
     return (F4(1.0) if x >= F4(0.0) else e) / (F4(1.0) + e)
 
 
 def _sigmoid8(x):
     """1 / (1 + e**-x)."""
-    e = _exp(-abs(x))
+    e = exp_below(-abs(x))
     return (1.0 if x >= 0.0 else e) / (1.0 + e)
 
 
 _exp = exp = _by_type("exp", _exp4, _exp8)
+exp_below = _by_type("exp_below", _exp_below4, _exp_below8)
 _log = log = _by_type("log", _log4, _log8)
 tanh = _by_type("tanh", _tanh4, _tanh8)
 erf = _by_type("erf", _erf4, _erf8)
@@ -399,43 +419,37 @@ sign = _by_type("sign", _sign4, _sign8)
 
 def _gaussian4(x):
     size = abs(x)
-    size = F4(13.0) if size > F4(13.0) else size  # e**-84.5: 2**n is a float32, and goes into the exponent as it is
-    argument = F4(-0.5) * size * size
+    bounded = F4(13.0) if size > F4(13.0) else size  # e**-84.5: 2**n is a float32, and goes into the exponent as it is
+    argument = F4(-0.5) * bounded * bounded
     shifted = argument * LOG2E4 + ROUND4
-    n = shifted - ROUND4
-    r = argument - n * LN2_HIGH4
-    r = r - n * LN2_LOW4
-    p = EXP4[0]
-    p = p * r + EXP4[1]
-    p = p * r + EXP4[2]
-    p = p * r + EXP4[3]
-    p = p * r + EXP4[4]
-    p = p * r + EXP4[5]
-    y = (p * (r * r) + r) + F4(1.0)
-    return float_of(I4(bits_of(y) + (bits_of(shifted) << I4(23))))
+    y = _series4(argument - (shifted - ROUND4) * LN2_4) + F4(1.0)  # one product will do: the square was rounded, too
+    y = float_of(I4(bits_of(y) + (bits_of(shifted) << I4(23))))
+    return F4(0.0) if size > F4(13.0) else y
 
 
 def _gaussian8(x):
-    """e**(-x*x/2), or some number below 1e-36 where it is; a NaN gives any number."""
-    return _exp(-0.5 * x * x)
+    """e**(-x*x/2), or 0 where it is below 1e-36; a NaN gives any number."""
+    return exp_below(-0.5 * x * x)
 
 
 gaussian = _by_type("gaussian", _gaussian4, _gaussian8)
 
 
 def _normal_cdf4(x, e):
-    t = F4(1.0) / (F4(1.0) + F4(0.24748737341529159) * abs(x))
-    p = F4(0.03716416573)
-    p = p * t + F4(-0.1524194801)
-    p = p * t + F4(0.1666921223)
-    p = p * t + F4(-0.008789841682)
-    p = p * t + F4(0.0719912978)
-    p = p * t + F4(0.1536994233)
-    p = p * t + F4(0.1486907905)
-    p = p * t + F4(0.1884025751)
-    p = p * t + F4(0.1970825364)
-    p = p * t + F4(0.1974864155)
-    tail = F4(0.5) * (e * (p * t))
+    size = abs(x)
+    size = F4(20.0) if size > F4(20.0) else size
+    p = F4(0.003994322678034644)
+    p = p * size + F4(0.03980857762622864)
+    p = p * size + F4(0.18078339615704384)
+    p = p * size + F4(0.4349753882863633)
+    p = p * size + F4(0.5)
+    q = F4(0.010012131978276108)
+    q = q * size + F4(0.09979295813855912)
+    q = q * size + F4(0.4629991726010965)
+    q = q * size + F4(1.1923031602863636)
+    q = q * size + F4(1.6678356800048426)
+    q = q * size + F4(1.0)
+    tail = e * p / q
     return F4(1.0) - tail if x > F4(0.0) else tail
 
 
@@ -471,7 +485,8 @@ def _normal_cdf8(x, e):
 def normal_cdf(x, e):
     """The standard normal distribution function, given e = exp(-x*x/2): 0.5 * (1 + erf(x / sqrt(2))).
 
-    The tail erfc(u) = e**(-u*u) t P(t), t = 1/(1 + cu), is computed directly, so that no digits cancel for negative x.
+    The tail, e P(|x|) / Q(|x|) in float32 and e t P(t) with t = 1/(1 + c|x|) in float64, is computed directly, so that
+    no digits cancel for negative x. P and Q were fitted on [0, 13] to 5e-9, relative.
     """
     raise TypeError("normal_cdf runs inside numba.njit only")
 
@@ -499,7 +514,7 @@ def _erfc4(x):
     size = abs(x)
     size = F4(12.0) if size > F4(12.0) else size
     square = size * size
-    e = _exp(-square) * (F4(1.0) - _fused(size, size, -square))
+    e = exp_below(-square) * (F4(1.0) - _fused(size, size, -square))
     return F4(2.0) * normal_cdf(x * F4(-1.41421356), e)
 
 
@@ -509,7 +524,7 @@ def _erfc8(x):
     size = abs(x)
     size = 30.0 if size > 30.0 else size
     square = size * size
-    e = _exp(-square) * (1.0 - _fused(size, size, -square))
+    e = exp_below(-square) * (1.0 - _fused(size, size, -square))
     return 2.0 * normal_cdf(x * -1.4142135623730951, e)
 
 
@@ -520,7 +535,7 @@ def _ndtr4(x):
     size = abs(x)
     size = F4(16.0) if size > F4(16.0) else size
     square = size * size
-    e = _exp(F4(-0.5) * square) * (F4(1.0) - F4(0.5) * _fused(size, size, -square))
+    e = exp_below(F4(-0.5) * square) * (F4(1.0) - F4(0.5) * _fused(size, size, -square))
     return normal_cdf(x, e)
 
 
@@ -529,7 +544,7 @@ def _ndtr8(x):
     size = abs(x)
     size = 42.0 if size > 42.0 else size
     square = size * size
-    e = _exp(-0.5 * square) * (1.0 - 0.5 * _fused(size, size, -square))
+    e = exp_below(-0.5 * square) * (1.0 - 0.5 * _fused(size, size, -square))
     return normal_cdf(x, e)
 
 
