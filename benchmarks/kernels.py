@@ -227,6 +227,8 @@ CASES: dict[str, Case] = {
     "sum (4096, 1024) axis 0": op(lambda c, x: x.sum(0), normal(*WIDE)),
     "sum (4096, 1024) axis 1": op(lambda c, x: x.sum(1), normal(*WIDE)),
     "sum (32, 64, 56, 56) axes 0, 2, 3": op(lambda c, x: x.sum((0, 2, 3)), normal(*IMAGES)),
+    "prod (512, 1024) axis 1": op(lambda c, x: c.m.prod(0.9 + 0.2 * x, 1), positive(512, 1024)),
+    "var (4096, 1024) axis 1": op(lambda c, x: c.m.var(x, dim=1), normal(*WIDE)),
     "max (4096, 1024) axis 1": op(lambda c, x: c.m.amax(x, 1), normal(*WIDE)),
     "min (4096, 1024) axis 1": op(lambda c, x: c.m.amin(x, 1), normal(*WIDE)),
     "cdist (2048, 8), (1024, 8)": op(lambda c, x, y: c.m.cdist(x, y), normal(2048, 8), normal(1024, 8)),

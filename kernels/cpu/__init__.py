@@ -25,7 +25,7 @@ KERNELS = {
     ),
     "elementwise": ("copy", "where", "power", "clip", "nan_to_num"),
     "blocks": ("concat", "stack"),
-    "sort": ("sort", "argsort"),
+    "sort": ("sort", "argsort", "argtopk"),
     "scan": ("cumsum", "cumprod", "cumprod_backward", "logcumsumexp", "argcummax"),
     "pool": (
         *("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),
@@ -33,6 +33,7 @@ KERNELS = {
     ),
     "ctc": ("ctc_loss", "ctc_loss_backward"),
     "distances": ("cdist",),
+    "moments": ("prod", "var"),
     "resample": ("resample",),
     "grid_sample": ("grid_sample", "grid_sample_input", "grid_sample_grid"),
     "recurrent": (

@@ -343,9 +343,14 @@ def layout(*inputs, ordered=True):
     return Layout(shape, order, run, block, numbers)
 
 
+# Elements. A kernel's call costs as much as two NumPy calls, of which these would take six to twelve, so that there is
+# no crossing; but a handful of numbers, as in a first example, does not wait for Numba to be imported.
+_LINES_OF_FEW = 32
+
+
 def softmax_when(x, *, axis):
-    """Refused: fewer than 128 elements, an axis that is not there."""
-    return x.size >= 128 and x.dtype in FLOATS and -x.ndim <= axis < x.ndim
+    """Refused: fewer than 32 elements, an axis that is not there."""
+    return x.size >= _LINES_OF_FEW and x.dtype in FLOATS and -x.ndim <= axis < x.ndim
 
 
 log_softmax_when = softmax_when
@@ -365,17 +370,18 @@ def softmax_backward_when(g, y, *, axis):
 
 
 log_softmax_backward_when = softmax_backward_when
-softmax_when.smallest = logsumexp_when.smallest = softmax_backward_when.smallest = 128
+softmax_when.smallest = softmax_backward_when.smallest = _LINES_OF_FEW
+logsumexp_when.smallest = 128
 softmax_when.checks_shapes = softmax_backward_when.checks_shapes = True
 
 
 def cross_entropy_when(x, labels):
-    """Refused: fewer than 128 scores, labels that are no integers or do not fit."""
+    """Refused: fewer than 32 scores, labels that are no integers or do not fit."""
     fits = x.ndim == 2 and labels.shape == x.shape[:1]
-    return fits and x.size >= 128 and x.dtype in FLOATS and labels.dtype.kind in "iu"
+    return fits and x.size >= _LINES_OF_FEW and x.dtype in FLOATS and labels.dtype.kind in "iu"
 
 
-cross_entropy_when.smallest = 128
+cross_entropy_when.smallest = _LINES_OF_FEW
 cross_entropy_when.checks_shapes = True
 
 
@@ -489,6 +495,22 @@ def cdist_when(a, b, *, order=2.0):
     return a.size * b.shape[-2] >= _SUM_FROM and a.dtype in FLOATS and a.dtype == b.dtype and order in (1, 2, math.inf)
 
 
+def prod_when(x, *, axis=None, keepdims=False):
+    """Refused: several axes, few elements, memory in no order."""
+    return (axis is None or isinstance(axis, int)) and bool(_axes(x, axis))
+
+
+def var_when(x, *, axis=None, correction=None, keepdims=False):
+    """Refused: all but trailing axes, few elements, short rows, memory in no order."""
+    axes = _axes(x, axis)
+    first = x.ndim - len(axes)
+    return bool(axes) and axes == list(range(first, x.ndim)) and math.prod(x.shape[first:]) >= _LONG_ROW
+
+
+prod_when.smallest = var_when.smallest = _SUM_FROM
+prod_when.checks_shapes = var_when.checks_shapes = True
+
+
 # ---- joining ---------------------------------------------------------------------------------------------------------
 def _joins(xs):
     size, dtype = sum(x.size for x in xs), xs[0].dtype
@@ -511,7 +533,7 @@ def stack_when(*xs, axis=0):
 
 
 # ---- order and running sums ------------------------------------------------------------------------------------------
-_LINES_FROM = 1_024  # elements
+_LINES_FROM, _MOST_LEADING = 1_024, 128  # elements
 
 
 def _has_lines(x, axis):
@@ -521,6 +543,11 @@ def _has_lines(x, axis):
 def sort_when(x, *, axis=-1, descending=False, stable=True):
     """Refused: few elements."""
     return _has_lines(x, axis)
+
+
+def argtopk_when(x, *, k, axis=-1, largest=True):
+    """Refused: few elements; many of them asked for, which a sort finds sooner."""
+    return 0 < k <= _MOST_LEADING and 8 * k <= x.shape[axis] and _has_lines(x, axis)
 
 
 def cumsum_when(x, *, axis=-1):
@@ -552,17 +579,17 @@ def _of(dtype, shape, *arrays):
 
 
 def layer_norm_when(x, weight=None, bias=None, *, ndim=1, eps=1e-5):
-    """Refused: fewer than 128 elements, weight and bias of another type."""
+    """Refused: fewer than 32 elements, weight and bias of another type."""
     inner = x.shape[x.ndim - ndim :]
-    return x.size >= 128 and x.dtype in FLOATS and 0 < ndim <= x.ndim and _of(x.dtype, inner, weight, bias)
+    return x.size >= _LINES_OF_FEW and x.dtype in FLOATS and 0 < ndim <= x.ndim and _of(x.dtype, inner, weight, bias)
 
 
-layer_norm_when.smallest = 128
+layer_norm_when.smallest = _LINES_OF_FEW
 layer_norm_when.checks_shapes = True
 
 
 def layer_norm_backward_when(dy, x, mean, rstd, weight=None, *, ndim=1):
-    """Refused: fewer than 128 elements, several types, shapes that do not fit."""
+    """Refused: fewer than 32 elements, several types, shapes that do not fit."""
     return (
         layer_norm_when(x, weight, ndim=ndim)
         and _of(x.dtype, x.shape, dy)
@@ -661,11 +688,7 @@ def attention_backward_when(
 ):  # fmt: skip
     """As attention_when; refused: shapes that do not fit."""
     made = (*q.shape[:-1], v.shape[-1])
-    return (
-        attention_when(q, k, v, mask)
-        and _of(q.dtype, made, dy, out)
-        and _of(q.dtype, (*q.shape[:-1], 1), log_total)
-    )
+    return attention_when(q, k, v, mask) and _of(q.dtype, made, dy, out) and _of(q.dtype, (*q.shape[:-1], 1), log_total)
 
 
 attention_when.checks_shapes = attention_backward_when.checks_shapes = True

@@ -6,6 +6,7 @@ from . import convolution as convolution
 from . import ctc as ctc
 from . import cumulative as cumulative
 from . import decompositions as decompositions
+from . import distances as distances
 from . import einsum as einsum
 from . import elementwise as elementwise
 from . import fft as fft
