@@ -161,7 +161,7 @@ METHODS = {
     "clamp": {"min": 0.3, "max": 0.8}, "pow": {"exponent": 2}, "chunk": {"chunks": 1, "dim": 1}, "argmax": {"dim": 0},
     "roll": {"shifts": 1, "dims": 0}, "movedim": {"source": 0, "destination": 1}, "norm": {"p": 2, "dim": 1},
     "split": {"split_size": 1, "dim": 1}, "equal": {"other": A}, "new_full": {"size": (2,), "fill_value": 1.0},
-    "matmul": {"other": A.T}, "copy_": {"src": A[::-1].copy()}, "fill_": {"value": 2.0}, "clone": {"memory_format": None},
+    "matmul": {"other": A.T}, "fill_": {"value": 2.0}, "clone": {"memory_format": None},
 }  # fmt: skip
 
 
