@@ -132,7 +132,7 @@ def as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
     except (ValueError, TypeError, MinigradError) as error:
         if isinstance(data, (list, tuple)) and any(hasattr(d, "node") for d in data):
             raise GradError(
-                "tensor: a list of tensors would lose their gradients. Use mg.stack or mg.concat."
+                "tensor: a list of tensors would lose their gradients. Use mg.stack, mg.concat or mg.asarray."
             ) from None
         if isinstance(error, MinigradError):
             raise

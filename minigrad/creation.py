@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
 
 from .convert import as_array, backend_at, default_of
-from .errors import ArgumentError, ShapeError
+from .errors import ArgumentError, GradError, ShapeError
 from .halves import dtype as dtype_of
 from .mistakes import warn_once
 from .mode import MODE, use_backend
@@ -90,7 +91,8 @@ def asarray(
 ) -> Tensor:
     """A tensor over the data, sharing memory with arrays and buffers where dtype and device allow.
 
-    copy: True: always; False: never, a ValueError where it would be needed; None: where it is. Gradients pass.
+    copy: True: always; False: never, a ValueError where it would be needed; None: where it is. Gradients pass, those
+    of tensors in a list too, which are stacked.
 
     >>> asarray(np.arange(3.0)).dtype, asarray([1.0, 2.0]).dtype, asarray([1, 2]).dtype
     (dtype('float64'), dtype('float32'), dtype('int64'))
@@ -101,10 +103,17 @@ def asarray(
             came = f"{obj.dtype} on {obj.device} to {y.dtype} on {y.device}"
             raise ArgumentError(f"asarray: copy=False, but {came} needs a copy. Leave copy out.")
         return y
-    if device is None:
-        return _made(as_array(obj, dtype, copy), requires_grad)
-    with use_backend(backend_at(device)):
-        return _made(as_array(obj, dtype, copy), requires_grad)
+    try:
+        with nullcontext() if device is None else use_backend(backend_at(device)):
+            return _made(as_array(obj, dtype, copy), requires_grad)
+    except GradError:  # a list with tensors that take part in a gradient
+        if copy is False or not isinstance(obj, (list, tuple)):
+            raise
+        return asarray(_stacked(obj), dtype, device=device)
+
+
+def _stacked(data: Any) -> Tensor:
+    return F.stack(*map(_stacked, data)) if isinstance(data, (list, tuple)) else asarray(data)
 
 
 from_numpy = as_tensor = asarray

@@ -116,6 +116,9 @@ def test_conversion_to_numpy():
             convert(w)
     with pytest.raises(GradError, match=r"a list of tensors would lose their gradients. Use mg.stack"):
         mg.tensor([w, w])
+    y = mg.asarray([[w[0], 2 * w[0]], [3.0, w[0]]])
+    y.sum().backward()
+    assert y.shape == (2, 2) and w.grad.item() == 4.0
 
 
 def test_numbers():
