@@ -565,8 +565,13 @@ def cumprod_backward_when(dy, x, products, *, axis):
     return _has_lines(x, axis) and _of(x.dtype, x.shape, dy, products)
 
 
-argsort_when, cumprod_when, logcumsumexp_when = sort_when, cumsum_when, cumsum_when
-sort_when.smallest = cumsum_when.smallest = argcummax_when.smallest = _LINES_FROM
+def argsort_when(x, *, axis=-1, descending=False, stable=True):
+    """Refused: few elements."""
+    return _has_lines(x, axis) or (x.dtype == np.int64 and x.size >= _LINES_FROM and -x.ndim <= axis < x.ndim)
+
+
+cumprod_when, logcumsumexp_when = cumsum_when, cumsum_when
+argsort_when.smallest = argtopk_when.smallest = sort_when.smallest = cumsum_when.smallest = argcummax_when.smallest = _LINES_FROM
 
 
 # ---- normalisation ---------------------------------------------------------------------------------------------------
