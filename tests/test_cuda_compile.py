@@ -44,6 +44,8 @@ VARIANTS = {  # what else a launcher defines, for each file
             (37, 24, 2, "T", 1, 1, 16, 16, 16),
         )
     ],
+    "channels_last": [{}],
+    "conv_mma": [{"TILES": 4, "STAGES": 3}, {"TILES": 1, "STAGES": 2}],
     "elementwise": [],  # see below: the text is generated
 }
 

@@ -1,9 +1,10 @@
 """The CUDA kernels on tensor cores, run on the CPU by cuda_emulator: see cuda_emulator/tensor_cores.h.
 
 Errors are held against bounds that follow from the roundings. With u the unit roundoff (2**-11 of float16 and TF32,
-2**-8 of bfloat16): products of halves are exact, TF32 rounds each factor by u; all sums are made in float32, whose
-share is below FLOAT; a factor that is itself a result is rounded by u, and so are the outputs, of TF32 to float32. To
-first order such errors add up along each sum, with absolute values in the place of its terms.
+2**-8 of bfloat16): products of halves are exact, TF32 rounds each factor by u; a sum of n terms in float32 loses at
+most 2**-23 of itself with each, as tensor cores cut off what they cannot hold; a factor that is itself a result is
+rounded by u, and so are the outputs, of TF32 to float32. To first order such errors add up along each sum, with
+absolute values in the place of its terms.
 """
 
 import numpy as np
@@ -14,11 +15,17 @@ from test_cuda_kernels import KERNELS, REFERENCE, made, pytestmark, several  # n
 
 from minigrad.primitive import bools, ints
 
-ml_dtypes = pytest.importorskip("ml_dtypes")
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-ROUNDOFF = {np.dtype(np.float16): 2.0**-11, BFLOAT16: 2.0**-8, np.dtype(np.float32): 2.0**-11}
-FLOAT, SMALLEST = 2.0**-18, 2.0**-24  # sums of a few hundred terms in float32; the smallest float16
-TYPES = {"float16": np.dtype(np.float16), "bfloat16": BFLOAT16, "tf32": np.dtype(np.float32)}
+SMALLEST = 2.0**-24  # of float16
+TYPES = {"float16": np.dtype(np.float16), "tf32": np.dtype(np.float32)}
+ROUNDOFF = {TYPES["float16"]: 2.0**-11, TYPES["tf32"]: 2.0**-11}
+try:
+    from ml_dtypes import bfloat16
+
+    TYPES["bfloat16"] = np.dtype(bfloat16)
+    ROUNDOFF[TYPES["bfloat16"]] = 2.0**-8
+except ImportError:
+    pass
+MAIN = list(TYPES)[-1]  # the type that every case has
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +50,12 @@ def run(name, args, params, kernels):
     for a, b in zip(*results):
         assert a.tobytes() == b.tobytes(), f"{name} depends on the order of the threads"
     return results[0]
+
+
+def roundings(dtype, length):
+    """(u of results between, of factors, and of a sum of that length with one power of 2, of outputs)."""
+    u, total = ROUNDOFF[dtype], (length + 32) * 2.0**-23
+    return (u, u, total, total) if dtype == np.float32 else (u, 0.0, total, u + total)
 
 
 def within(name, got, expected, bound):
@@ -141,7 +154,7 @@ ATTENTIONS = {
     "numbers": ((q, (2, 3, 40, 5), (2, 3, 40, 3), (3, 1, 40), None), {}),
     "dropout": (((2, 3, 35, 16), (2, 3, 40, 16), (2, 3, 40, 16), None, ints((2,), 99)), {"dropout": 0.3}),
 }
-CASES = [("bfloat16", label) for label in ATTENTIONS]
+CASES = [(MAIN, label) for label in ATTENTIONS]
 CASES += [("float16", "causal"), ("float16", "plain"), ("tf32", "causal"), ("tf32", "plain"), ("tf32", "dropout")]
 
 
@@ -162,30 +175,30 @@ def swapped(x):
 
 
 def attention_bounds(args, expected, params, dtype):
-    u, r = ROUNDOFF[dtype], ROUNDOFF[dtype] if dtype == np.float32 else 0.0
     v = wide(args[2])
+    u, r, total, out = roundings(dtype, max(v.shape[-2], args[0].shape[-1]))
     p, drops, size = weights(*map(wide, args), **params)
-    scores = (2 * r + FLOAT) * (size + 1)  # of each score, and of its exponential relatively
+    scores = (2 * r + total) * (size + 1)  # of each score, and of its exponential relatively
     worst = scores.max(-1, keepdims=True)
     weight = p * (2 * worst + u + r) + SMALLEST  # of a weight: its exponential, the sum, its rounding, and v's
     y, log_total = expected
-    return (weight * drops) @ np.abs(v) + (u + FLOAT) * np.abs(y), worst + FLOAT * (1 + np.abs(log_total))
+    return (weight * drops) @ np.abs(v) + out * np.abs(y), worst + total * (1 + np.abs(log_total))
 
 
 def gradient_bounds(dy, y, args, expected, params, dtype):
-    u, r = ROUNDOFF[dtype], ROUNDOFF[dtype] if dtype == np.float32 else 0.0
     q, k, v, *_ = map(wide, args)
+    u, r, total, out = roundings(dtype, max(*q.shape[-2:], *v.shape[-2:]) * (q.size // k.size + 1))
     p, drops, size = weights(*map(wide, args), **params)
     scale = abs(params.get("scale") or q.shape[-1] ** -0.5)
-    scores = (2 * r + FLOAT) * (size + 1)
+    scores = (2 * r + total) * (size + 1)
     dp, both = drops * (dy @ swapped(v)), drops * (np.abs(dy) @ swapped(np.abs(v)))
     delta = np.sum(dy * y, -1, keepdims=True)
     slope = p * np.abs(dp - delta)
-    slope = slope * (scores + u + r) + p * (2 * r + FLOAT) * (both + np.abs(dy * y).sum(-1, keepdims=True)) + SMALLEST
+    slope = slope * (scores + u + r) + p * (2 * r + total) * (both + np.abs(dy * y).sum(-1, keepdims=True)) + SMALLEST
     weight = drops * (p * (scores + u + r) + SMALLEST)
     found = slope @ np.abs(k) * scale, swapped(slope) @ np.abs(q) * scale, swapped(weight) @ np.abs(dy)
     found = [REFERENCE.sum_to(b, shape=e.shape) for b, e in zip(found, expected)]
-    return [b + (u + FLOAT) * np.abs(e) for b, e in zip(found, expected)]
+    return [b + out * np.abs(e) for b, e in zip(found, expected)]
 
 
 @pytest.mark.parametrize("dtype, label", CASES)
@@ -236,3 +249,52 @@ def test_who_takes_tensor_cores(dtype, flag, generation, shared, ran, rng, monke
         KERNELS.attention_backward(gpu.asarray(y), *given, y, log_total, causal=True)
         assert gpu.launches[0] == ran and f"{ran}_keys" in gpu.launches
     np.testing.assert_allclose(wide(np.array(y)), expected[0], rtol=4e-3, atol=2e-3)
+
+
+# ---- convolution -----------------------------------------------------------------------------------------------------
+CONVOLUTIONS = {  # x, w, stride, padding, dilation, groups
+    "strides": ((2, 3, 9, 11), (5, 3, 3, 3), (2, 1), (1, 0), (1, 2), 1),
+    "several tiles": ((3, 70, 7, 7), (66, 70, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    "groups": ((1, 24, 8, 8), (16, 12, 2, 3), (1, 1), (0, 1), (1, 1), 2),
+    "parts": ((40, 2, 6, 6), (3, 2, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "line": ((2, 9, 33), (40, 9, 3), (2,), (1,), (2,), 1),
+    "volume": ((1, 2, 4, 5, 6), (3, 2, 2, 3, 2), (1, 2, 1), (0, 1, 1), (1, 1, 1), 1),
+}
+CONVOLVED = [(MAIN, label) for label in CONVOLUTIONS]
+CONVOLVED += [(dtype, label) for dtype in ("float16", "tf32") for label in ("strides", "several tiles", "parts")]
+
+
+def convolved(x, w, bias, dy, params, dtype):
+    """(name, arguments, parameters, result in float64, bound) of the three primitives."""
+    for name, args, size, length in (
+        ("convolution", [x, w, bias], {}, w[0].size),
+        ("convolution_input", [dy, w], {"size": x.shape[2:]}, w.size // w.shape[1]),
+        ("convolution_weight", [x, dy], {"size": w.shape[2:]}, dy.size // dy.shape[1]),
+    ):
+        _, r, total, out = roundings(dtype, length)
+        reference = getattr(REFERENCE, name)
+        expected = reference(*map(wide, args), **size, **params)
+        bound = (2 * r + total) * reference(*(np.abs(wide(a)) for a in args), **size, **params) + out * np.abs(expected)
+        yield name, args, size | params, expected, bound
+
+
+@pytest.mark.parametrize("dtype, label", CONVOLVED)
+def test_convolution(dtype, label, rng):
+    (x, w, *rest), dtype = CONVOLUTIONS[label], TYPES[dtype]
+    params = dict(zip(("stride", "padding", "dilation", "groups"), rest))
+    x, w, bias = (made(a, rng, dtype) for a in (x, w, w[:1]))
+    dy = rng.standard_normal(REFERENCE.convolution(wide(x), wide(w), **params).shape).astype(dtype)
+    for name, args, given, expected, bound in convolved(x, w, bias, dy, params, dtype):
+        kernels = {"channels_last", "convolution_mma_weight" if name == "convolution_weight" else "convolution_mma"}
+        if name == "convolution_weight" and (label == "parts" or dtype != np.float32):
+            kernels.add("reduce_columns")  # adds the parts, and rounds
+        (got,) = run(name, args, given, kernels)
+        assert got.dtype == dtype
+        within(name, got, expected, bound)
+
+
+def test_groups_of_few_channels_stay_where_they_are(rng):
+    x, w = (rng.standard_normal(s).astype(np.float16) for s in ((1, 4, 6, 6), (4, 1, 3, 3)))
+    params = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 4}
+    (y,) = run("convolution", [x, w], params, ["convolution"])
+    np.testing.assert_allclose(wide(y), REFERENCE.convolution(wide(x), wide(w), **params), rtol=2e-3, atol=2e-3)

@@ -7,6 +7,8 @@
 // Adjoint, the place of x is the one from which a convolution leads to that of y: then x is dy, and y is dx.
 // A block of 8 warps, 2 x 4, makes a tile of 32 TILES x 128, each warp 16 TILES x 32 of it. Tiles of DEPTH along k come to shared
 // memory by asynchronous copies, STAGES - 1 of them on the way. taps: (k, 4) ints, 0 and the offsets along the axes.
+#undef KERNEL
+#define KERNEL extern "C" __global__ void __launch_bounds__(256, 2)  // registers for two blocks on a multiprocessor
 const int THREADS = 256, M = TILES, ROWS = 32 * M, COLUMNS = 128;
 struct Axes {
     int n0, n1, n2;

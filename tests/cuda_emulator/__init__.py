@@ -171,7 +171,8 @@ def parameters_of(code, name):
     text = re.sub(r"#include <cuda_\w+\.h>", "", code)
     command = [COMPILER, "-E", "-P", "-x", "c++", "-"]
     text = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
-    (given,) = re.findall(rf'extern "C" __global__ void\s+{name}\s*\(([^)]*)\)', text)
+    bounds = r"(?:__launch_bounds__\([^)]*\)\s*)?"
+    (given,) = re.findall(rf'extern "C" __global__ void\s+{bounds}{name}\s*\(([^)]*)\)', text)
     return [p.strip() for p in given.split(",")]
 
 
