@@ -92,6 +92,14 @@ def is_sequence_of_numbers(data: Any) -> bool:
     return isinstance(data, (int, float, complex, list, tuple)) and not isinstance(data, np.generic)
 
 
+def dtypes_in(data: Any) -> set:
+    """The dtypes of the arrays, tensors and NumPy numbers in nested lists."""
+    if not isinstance(data, (list, tuple)):
+        return {data.dtype} if hasattr(data, "dtype") else set()
+    plain = set(map(type, data)) <= {float, int, bool, complex}  # found fast, in long lists too
+    return set() if plain else set().union(*map(dtypes_in, data))
+
+
 def constant(a: Any) -> Any:
     """An operand that is not a Tensor: numbers stay (they take the dtype of what they meet), data becomes an array."""
     if isinstance(a, float):
@@ -142,7 +150,9 @@ def as_array(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
     if kind_of(array.dtype) not in "biufc":
         raise DTypeError(f"tensor: elements must be numbers or booleans: got {array.dtype} ({type(data).__name__}).")
     if dtype is None and array.dtype.kind in "fc" and is_sequence_of_numbers(data):
-        array = array.astype(default_of(array.dtype.kind))
+        own = [d for d in dtypes_in(data) if d.kind in "fc"]
+        complex_too = [np.complex64] * (array.dtype.kind == "c")
+        array = array.astype(np.result_type(*own, *complex_too) if own else default_of(array.dtype.kind))
     if type(array) is not ndarray:
         array = np.asarray(array).view(ndarray)
     if is_half(array.dtype):
