@@ -343,22 +343,25 @@ def apply(prim: Primitive, *args: Any, **params: Any) -> Any:
         out = of_floats(prim, run, arrays, params, mode) if unsupported else None
         if out is None:
             raise explained(prim, error, arrays, params) from None
-    kind = type(out)
+    outs = out if type(out) is tuple else (out,)
+    if not outs:  # unstacked along an axis of length 0
+        return outs
+    out, kind = outs[0], type(outs[0])
     if kind is not ndarray and isinstance(out, np.generic) and backend.array is ndarray:
         out, kind = np.asarray(out), ndarray  # NumPy's functions return scalars where arrays are 0-d
+        outs = (out, *outs[1:])
     if kind is not type(array) or (((dtype := out.dtype) is FLOAT64 or dtype is FLOAT16) and prim.kind):
         if (
             kind is ndarray
+            and len(outs) == 1
             and array.dtype.kind in "bui"
             and (wide := of_floats(prim, run, arrays, params, mode, out)) is not None
         ):
-            out = wide
-        outs = settled(prim, out, arrays, backend, mode)
-        if prim.outputs > 1:
-            return several(prim, key | bit, args, parents, outs, params, mode.recording and key)
+            outs = wide
+        outs = settled(prim, outs, arrays, backend, mode)
         out = outs[0]
-    else:
-        outs = (out,)
+    if prim.outputs > 1:
+        return several(prim, key | bit, args, parents, outs, params, mode.recording and key)
     y = new(Tensor)
     y.array = out
     y._grad = y.storage = y.source = None

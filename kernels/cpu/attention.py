@@ -13,6 +13,7 @@ A few queries, as in a decoder that makes one word after the other, read keys an
 products along D, their outputs sums of rows.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -20,7 +21,7 @@ from numba import carray, njit
 from numba.extending import register_jitable
 
 from . import vectormath
-from .threads import compiled, pointer, run
+from .threads import compiled, location, pointer, run
 from .tiles import LONGEST_TILE, VECTORS, multiply_block, transpose_block
 from .vectormath import float_of
 from .vectors import exp, exp_below, first, lanes, larger, largest, load, splat, store, total, truths, where
@@ -458,19 +459,10 @@ def _rows(x):
     return x if (x.strides[-1] == x.itemsize or x.shape[-1] == 1) and x.flags.aligned else np.ascontiguousarray(x)
 
 
-def _like(x, make=np.empty_like):
+def _like(x):
     """An array like x, its axes in memory in the same order: what follows then undoes a transpose for nothing."""
-    made = make(x)
-    return made if made.strides[-1] == made.itemsize else make(x, order="C")
-
-
-def _line(x):
-    """Address, strides of three leading axes (0 along those of length 1, which are repeated), stride of the rows."""
-    leading = [0 if n == 1 else step for n, step in zip(x.shape[:-2], x.strides)]
-    return x.ctypes.data, *[0] * (3 - len(leading)), *leading, x.strides[-2]
-
-
-_NOTHING = (0,) * 5
+    made = np.empty_like(x)
+    return made if made.strides[-1] == made.itemsize else np.empty(x.shape, x.dtype)
 
 
 def _mask_rows(mask, keys):
@@ -478,37 +470,56 @@ def _mask_rows(mask, keys):
     mask = mask.reshape((1,) * (2 - mask.ndim) + mask.shape)
     if mask.shape[-1] != keys:
         mask = np.broadcast_to(mask, (*mask.shape[:-1], keys))
-    mask = _rows(mask)
-    line = _line(mask)
-    return mask, line if mask.shape[-2] > 1 else (*line[:-1], 0)
+    return _rows(mask)
 
 
-def _numbers(q, k, v, mask, seed, causal, scale, dropout):
-    """The numbers that both passes begin with, the line of the mask, the mask (to be kept alive), and the number of
-    parts."""
-    lead, (t, d), (s, e) = q.shape[:-2], q.shape[-2:], v.shape[-2:]
-    a, b, c = (1,) * (3 - len(lead)) + lead
+@functools.lru_cache(maxsize=512)
+def _layout(operands, kind, causal, scale, dropout):
+    """The numbers that both passes begin with, of (shape, strides) of each operand or None; the addresses, which
+    `_numbers` fills in, and the seed are 0. And the number of parts."""
+    (*lead, t, d), (*keys_lead, s, _), (*_, e) = (shape for shape, _ in operands[:3])
+    a, b, c = (1,) * (3 - len(lead)) + tuple(lead)
     scale = 1 / math.sqrt(d) if scale is None else scale
     bits = np.array((scale, 1 / (1 - dropout) if dropout < 1 else 0)).view(np.int64).tolist()
-    kind, line = 0, _NOTHING
-    if mask is not None:
-        kind = TRUTH if mask.dtype.kind == "b" else FLOATS
-        mask, line = _mask_rows(mask, s)
-    seeds = (0, 0, 0) if not dropout else (round(dropout * 2**32), int(seed[0]), int(seed[1]))
-    shared = c if len(lead) and lead[-1] > 1 and k.shape[:-2] != lead else 1
+    shared = c if len(lead) and lead[-1] > 1 and keys_lead != lead else 1
+    numbers = [a, b, c, t, s, d, e, causal, *bits, kind, round(dropout * 2**32), 0, 0, shared, 0]
+    for i, operand in enumerate(operands):
+        if operand is None:
+            numbers += [0] * 5
+            continue
+        shape, strides = operand
+        leading = [0 if n == 1 else step for n, step in zip(shape[:-2], strides)]  # axes of length 1 are repeated
+        row = 0 if i == _MASK and shape[-2] == 1 else strides[-2]
+        numbers += [0, *[0] * (3 - len(leading)), *leading, row]
     work = a * b * c * t * s * d
     parts = 1 if work < PARALLEL_FROM else None if work < PARTS_FROM else PARTS
-    return (a, b, c, t, s, d, e, causal, *bits, kind, *seeds, shared, 0), line, mask, parts
+    return np.array(numbers + [0] * (_GIVEN - len(numbers)), np.int64), parts
+
+
+def _numbers(operands, seed, causal, scale, dropout):
+    """The numbers of a pass over (q, k, v, mask, y, dy, dq, dk, dv) or their beginning, and the number of parts."""
+    mask = operands[_MASK]
+    kind = 0 if mask is None else TRUTH if mask.dtype.kind == "b" else FLOATS
+    known = tuple([None if x is None else (x.shape, x.strides) for x in operands])
+    numbers, parts = _layout(known, kind, causal, scale if scale is None else float(scale), dropout)
+    numbers = numbers.copy()
+    for i, x in enumerate(operands):
+        if x is not None:
+            numbers[16 + 5 * i] = location(x)
+    if dropout:
+        numbers[12], numbers[13] = int(seed[0]), int(seed[1])
+    return numbers, parts
 
 
 def attention(q, k, v, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0):
     """y = softmax(q k.mT scale + mask) v. q: (..., T, D), k: (..., S, D), v: (..., S, E) -> y (..., T, E) and the
     logarithms of the sums (..., T, 1)."""
     q, k, v = _rows(q), _rows(k), _rows(v)
-    y = _like(q) if q.shape[-1] == v.shape[-1] else np.empty((*q.shape[:-1], v.shape[-1]), q.dtype)
-    log_totals = np.empty((*q.shape[:-1], 1), q.dtype)
-    numbers, mask_line, mask, parts = _numbers(q, k, v, mask, seed, causal, scale, dropout)
-    numbers += (*_line(q), *_line(k), *_line(v), *mask_line, *_line(y), *_NOTHING * 4)
+    mask = mask if mask is None else _mask_rows(mask, k.shape[-2])
+    lines = q.shape[:-1]
+    y = _like(q) if q.shape[-1] == v.shape[-1] else np.empty((*lines, v.shape[-1]), q.dtype)
+    log_totals = np.empty((*lines, 1), q.dtype)
+    numbers, parts = _numbers((q, k, v, mask, y), seed, causal, scale, dropout)
     worker = _short if q.shape[-2] <= SHORT and not dropout else _forward
     run(worker(q.dtype), log_totals, log_totals, log_totals, numbers, parts=parts)
     return y, log_totals
@@ -518,10 +529,12 @@ def attention_backward(
     dy, q, k, v, out, log_total, mask=None, seed=None, *, causal=False, scale=None, dropout=0.0
 ):  # fmt: skip
     """The gradients of attention for q, k and v, from its output and the logarithms of the sums."""
-    dy, q, k, v, out = (_rows(x) for x in (dy, q, k, v, out))
+    dy, q, k, v, out = _rows(dy), _rows(q), _rows(k), _rows(v), _rows(out)
+    mask = mask if mask is None else _mask_rows(mask, k.shape[-2])
     log_total = np.ascontiguousarray(log_total)
-    dq, dk, dv = _like(q), _like(k, np.zeros_like), _like(v, np.zeros_like)
-    numbers, mask_line, mask, parts = _numbers(q, k, v, mask, seed, causal, scale, dropout)
-    numbers += (*_line(q), *_line(k), *_line(v), *mask_line, *(n for x in (out, dy, dq, dk, dv) for n in _line(x)))
+    dq, dk, dv = _like(q), _like(k), _like(v)
+    dk.fill(0)
+    dv.fill(0)
+    numbers, parts = _numbers((q, k, v, mask, out, dy, dq, dk, dv), seed, causal, scale, dropout)
     run(_backward(q.dtype), log_total, log_total, log_total, numbers, parts=parts)
     return dq, dk, dv

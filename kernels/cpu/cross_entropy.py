@@ -8,7 +8,7 @@ from numba import carray
 from numba.extending import register_jitable
 
 from . import vectormath
-from .threads import compiled, pointer, run
+from .threads import compiled, location, pointer, run
 
 PARALLEL_FROM = 16_384  # elements
 SPAN = 2_048  # numbers summed at once: the error grows with n / SPAN + SPAN / 16 additions
@@ -40,14 +40,24 @@ def _softmax_times(x, top, log_total, g, dx):
         dx[j] = g * vectormath.exp((x[j] - top) - log_total)
 
 
+@_row
+def _place(label, k, numbers):
+    """The place of a label, -1 being the last; of one out of range 0, and numbers[3] becomes 1."""
+    place = label + k if label < 0 else label
+    if 0 <= place < k:
+        return place
+    numbers[3] = 1
+    return 0
+
+
 @compiled
 def _losses(zero):
-    """a: x (N, K); c: losses, largest scores, logarithms of the sums (3, N). numbers: N, K, the address of the
-    labels."""
+    """a: x (N, K); c: losses, largest scores, logarithms of the sums (3, N). numbers: N, K, the address of the labels
+    (N,), 0, which becomes 1 where one is out of range."""
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, thread, threads):
-        given = carray(pointer(numbers), (3,), np.int64)
+        given = carray(pointer(numbers), (4,), np.int64)
         n, k = given[0], given[1]
         x, out = carray(pointer(a_base), (n, k), kind), carray(pointer(c_base), (3, n), kind)
         labels = carray(pointer(given[2]), (n,), np.int64)
@@ -58,7 +68,7 @@ def _losses(zero):
             for start in range(0, k, SPAN):
                 total += _sum_of_exponentials(row[start : start + SPAN], m)
             log_total = vectormath.log(total)
-            out[0, i] = log_total - (row[labels[i]] - m)
+            out[0, i] = log_total - (row[_place(labels[i], k, given)] - m)
             out[1, i] = m
             out[2, i] = log_total
 
@@ -71,45 +81,41 @@ def _slopes(zero):
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, thread, threads):
-        given = carray(pointer(numbers), (3,), np.int64)
+        given = carray(pointer(numbers), (4,), np.int64)
         n, k = given[0], given[1]
         x, dx = carray(pointer(a_base), (n, k), kind), carray(pointer(c_base), (n, k), kind)
         saved, labels = carray(pointer(b_base), (3, n), kind), carray(pointer(given[2]), (n,), np.int64)
         for i in range(n * thread // threads, n * (thread + 1) // threads):
             g = saved[0, i]
             _softmax_times(x[i], saved[1, i], saved[2, i], g, dx[i])
-            dx[i, labels[i]] -= g
+            dx[i, _place(labels[i], k, given)] -= g
 
     return work
 
 
-def _checked(labels, k):
-    """Contiguous int64 labels from 0 to k - 1; negative ones count from the end."""
+def _launched(worker, a, b, c, labels):
+    """Run a worker on all rows of a; IndexError for a label that is not from -K to K - 1."""
     labels = np.ascontiguousarray(labels, np.int64)
-    if np.maximum.reduce(labels.view(np.uint64)) >= k:  # a negative number is a huge one there
-        labels = np.where(labels < 0, labels + k, labels)
-        if np.maximum.reduce(labels.view(np.uint64)) >= k:
-            raise IndexError(f"labels must be from 0 to K - 1 = {k - 1}: got {labels.min()} to {labels.max()}")
-    return labels
+    n, k = a.shape
+    numbers = np.array((n, k, location(labels), 0), np.int64)
+    run(worker(a.dtype), a, b, c, numbers, alone=a.size < PARALLEL_FROM)
+    if numbers[3]:
+        raise IndexError(f"labels must be from 0 to K - 1 = {k - 1}: got {labels.min()} to {labels.max()}")
 
 
 def cross_entropy(x, labels):
     """y = -log_softmax(x)[label]. x: (N, K), labels: (N,) -> the losses (N,), the largest scores (N, 1) and the
     logarithms of the sums of e**(x - largest) (N, 1)."""
-    n, k = x.shape
-    labels = _checked(labels, k)
     x = x if x.flags.carray else x.copy()
-    out = np.empty((3, n), x.dtype)
-    run(_losses(x.dtype), x, out, out, (n, k, labels.ctypes.data), alone=x.size < PARALLEL_FROM)
-    return out[0], out[1][:, None], out[2][:, None]
+    out = np.empty((3, len(x), 1), x.dtype)
+    _launched(_losses, x, out, out, labels)
+    return out[0, :, 0], out[1], out[2]
 
 
 def cross_entropy_backward(dy, x, labels, top, log_total):
     """dx = dy (e**(x - top - log_total) - onehot(label)). dy: (N,), x: (N, K), top, log_total: (N, 1)."""
-    n, k = x.shape
-    labels = _checked(labels, k)
     x = x if x.flags.carray else x.copy()
-    saved, dx = np.empty((3, n), x.dtype), np.empty_like(x)
+    saved, dx = np.empty((3, len(x)), x.dtype), np.empty(x.shape, x.dtype)
     saved[0], saved[1], saved[2] = dy, top[:, 0], log_total[:, 0]
-    run(_slopes(x.dtype), x, saved, dx, (n, k, labels.ctypes.data), alone=x.size < PARALLEL_FROM)
+    _launched(_slopes, x, saved, dx, labels)
     return dx

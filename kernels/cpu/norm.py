@@ -12,7 +12,7 @@ import numpy as np
 from numba import carray
 from numba.extending import register_jitable
 
-from .threads import compiled, pointer, run
+from .threads import compiled, location, pointer, run
 from .tiles import item_size
 from .vectormath import float_of
 from .vectors import first, lanes, load, splat, store, total
@@ -107,17 +107,18 @@ def _moments(zero, size, x, n, centred):
 
 @compiled
 def _normalized(zero):
-    """a: x (N, G, K, S); b: weight and bias (2, G K), then mean and rstd (2, N G), written; c: y. numbers: N, G, K, S,
-    centred, bits of eps."""
+    """a: x (N, G, K, S); b: mean and rstd (2, N G), written; c: y. numbers: N, G, K, S, centred, bits of eps, the
+    addresses of weight and bias (G K,)."""
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, part, parts):
-        given = carray(pointer(numbers), (6,), np.int64)
+        given = carray(pointer(numbers), (8,), np.int64)
         groups, channels, length, centred = given[1], given[2], given[3], given[4]
         lines, n, width, size = given[0] * groups, channels * length, lanes(zero), item_size(zero)
-        eps, inverse, row = kind(float_of(given[5])), kind(1) / kind(n), size * groups * channels
-        line_of = carray(pointer(b_base), (2, groups * channels), kind)
-        moments = carray(pointer(b_base + 2 * row), (2, lines), kind)
+        eps, inverse, row = kind(float_of(given[5])), kind(1) / kind(n), given[7] - given[6]
+        weight = carray(pointer(given[6]), (groups * channels,), kind)
+        bias = carray(pointer(given[7]), (groups * channels,), kind)
+        moments = carray(pointer(b_base), (2, lines), kind)
         low, high = lines * part // parts, lines * (part + 1) // parts
         channel = low % groups * channels
         for line in range(low, high):
@@ -126,7 +127,7 @@ def _normalized(zero):
             rstd = kind(1) / kind(math.sqrt(squares * inverse + eps))
             moments[0, line], moments[1, line] = mean, rstd
             if length == 1:
-                weights, j = b_base + size * channel, 0
+                weights, j = given[6] + size * channel, 0
                 while j + width <= n:
                     hat, at = (load(zero, x + size * j) - mean) * rstd, weights + size * j
                     store(hat * load(zero, at) + load(zero, at + row), y + size * j)
@@ -137,7 +138,7 @@ def _normalized(zero):
                     store(hat * load(zero, at, keep, zero) + load(zero, at + row, keep, zero), y + size * j, keep)
             else:
                 for c in range(channel, channel + channels):
-                    scale, shift, j = line_of[0, c] * rstd, line_of[1, c], 0
+                    scale, shift, j = weight[c] * rstd, bias[c], 0
                     while j + width <= length:
                         store((load(zero, x + size * j) - mean) * scale + shift, y + size * j)
                         j += width
@@ -151,18 +152,17 @@ def _normalized(zero):
 
 @compiled
 def _normalized_backward(zero):
-    """a: x (N, G, K, S); b: g, like x; c: dx. numbers: N, G, K, S, centred, the number of blocks, the address of weight
-    (G K,), mean and rstd (2, N G), and dweight and dbias of each block (blocks, 2, G K)."""
+    """a: x (N, G, K, S); b: g, like x; c: dx. numbers: N, G, K, S, centred, the number of blocks, the addresses of
+    weight (G K,), of mean and rstd (N G,), and of dweight and dbias of each block (blocks, 2, G K)."""
     kind = type(zero)
 
     def work(a_base, b_base, c_base, numbers, part, parts):
-        given = carray(pointer(numbers), (7,), np.int64)
+        given = carray(pointer(numbers), (10,), np.int64)
         groups, channels, length, centred, blocks = given[1], given[2], given[3], given[4], given[5]
         lines, n, width, whole = given[0] * groups, channels * length, lanes(zero), groups * channels
-        size, weights_base = item_size(zero), given[6]
-        moments_base = weights_base + size * whole
-        partial_base = moments_base + size * 2 * lines
-        weight, moments = carray(pointer(weights_base), (whole,), kind), carray(pointer(moments_base), (2, lines), kind)
+        size, weights_base, partial_base = item_size(zero), given[6], given[9]
+        weight = carray(pointer(weights_base), (whole,), kind)
+        means, rstds = carray(pointer(given[7]), (lines,), kind), carray(pointer(given[8]), (lines,), kind)
         partial = carray(pointer(partial_base), (blocks, 2, whole), kind)
         for block in range(blocks * part // parts, blocks * (part + 1) // parts):
             dweight_base = partial_base + size * 2 * whole * block
@@ -170,7 +170,7 @@ def _normalized_backward(zero):
             for line in range(given[0] * block // blocks * groups, given[0] * (block + 1) // blocks * groups):
                 channel = channel + channels if channel + channels < whole else 0
                 x, g, dx = a_base + size * line * n, b_base + size * line * n, c_base + size * line * n
-                mean, rstd = moments[0, line] if centred else zero, moments[1, line]
+                mean, rstd = means[line] if centred else zero, rstds[line]
                 sums = along = zero
                 if length == 1:
                     weights, dweight = weights_base + size * channel, dweight_base + size * channel
@@ -238,64 +238,65 @@ def _ready(x):
     return x if x.flags.carray else x.copy()
 
 
+@functools.lru_cache(maxsize=64)
+def _repeated(number, count, dtype):
+    """A line for a weight or bias that is not given."""
+    return np.full(count, number, dtype)
+
+
 def _normalize(x, weight, bias, sizes, eps, saved, centred=True):
     """y, mean and rstd, these of the shape `saved`, of x seen as (N, G, K, S)."""
-    count, lines = sizes[1] * sizes[2], sizes[0] * sizes[1]
-    x, y, held = _ready(x), np.empty(x.shape, x.dtype), np.empty(2 * (count + lines), x.dtype)
-    held[:count] = 1 if weight is None else weight.reshape(count)
-    held[count : 2 * count] = 0 if bias is None else bias.reshape(count)
-    run(_normalized(x.dtype), x, held, y, (*sizes, centred, _bits(eps)), alone=x.size < PARALLEL_FROM)
-    return y, held[2 * count : 2 * count + lines].reshape(saved), held[2 * count + lines :].reshape(saved)
+    x, y, moments, count = _ready(x), np.empty(x.shape, x.dtype), np.empty((2, *saved), x.dtype), sizes[1] * sizes[2]
+    weight = _repeated(1, count, x.dtype) if weight is None else weight.ravel()
+    bias = _repeated(0, count, x.dtype) if bias is None else bias.ravel()
+    numbers = (*sizes, centred, _bits(eps), location(weight), location(bias))
+    run(_normalized(x.dtype), x, moments, y, numbers, alone=x.size < PARALLEL_FROM)
+    return y, moments[0], moments[1]
 
 
 def _normalize_backward(dy, x, mean, rstd, weight, sizes, centred=True):
     """dx, and dweight and dbias (G K,), of x seen as (N, G, K, S)."""
-    n, count, lines = sizes[0], sizes[1] * sizes[2], sizes[0] * sizes[1]
-    alone = x.size < PARALLEL_FROM
-    blocks = 1 if alone else min(BLOCKS, n)
-    x, dy, dx = _ready(x), _ready(dy), np.empty(x.shape, x.dtype)
-    held = np.zeros(count + 2 * lines + 2 * blocks * count, x.dtype)
-    held[:count] = 1 if weight is None else weight.reshape(count)
-    held[count : count + lines], held[count + lines : count + 2 * lines] = mean.reshape(lines), rstd.reshape(lines)
-    numbers = (*sizes, centred, blocks, held.ctypes.data)
+    count, alone = sizes[1] * sizes[2], x.size < PARALLEL_FROM
+    blocks = 1 if alone else min(BLOCKS, sizes[0])
+    x, dy, dx, sums = _ready(x), _ready(dy), np.empty(x.shape, x.dtype), np.zeros((blocks, 2, count), x.dtype)
+    weight = _repeated(1, count, x.dtype) if weight is None else weight.ravel()
+    mean, rstd = mean.ravel(), rstd.ravel()
+    numbers = (*sizes, centred, blocks, location(weight), location(mean), location(rstd), location(sums))
     run(_normalized_backward(x.dtype), x, dy, dx, numbers, alone=alone)
-    sums = held[count + 2 * lines :].reshape(blocks, 2, count)
     dweight, dbias = sums.sum(axis=0) if blocks > 1 else sums[0]
     return dx, dweight, dbias
 
 
-def _rest(x, ndim):
-    """The shape of one number for each row of the last `ndim` axes."""
-    return x.shape[: x.ndim - ndim] + (1,) * ndim
-
-
-def _last_axes(x, ndim):
-    """x seen as (N, 1, C, 1), C the size of its last axes."""
-    size = math.prod(x.shape[x.ndim - ndim :])
-    return x.size // size, 1, size, 1
+@functools.lru_cache(maxsize=1024)
+def _last_axes(shape, ndim):
+    """(N, 1, C, 1), C the size of the last `ndim` axes, and the shape of one number for each row of them."""
+    size = math.prod(shape[len(shape) - ndim :])
+    return (math.prod(shape) // size, 1, size, 1), shape[: len(shape) - ndim] + (1,) * ndim
 
 
 def layer_norm(x, weight=None, bias=None, *, ndim=1, eps=1e-5):
     """y = (x - mean) rstd weight + bias over the last `ndim` axes. x: (..., C) -> y, mean and rstd (..., 1)."""
-    return _normalize(x, weight, bias, _last_axes(x, ndim), eps, _rest(x, ndim))
+    sizes, saved = _last_axes(x.shape, ndim)
+    return _normalize(x, weight, bias, sizes, eps, saved)
 
 
 def layer_norm_backward(dy, x, mean, rstd, weight=None, *, ndim=1):
     """The gradients of layer_norm for x (..., C), weight (C,) and bias (C,). dy, x: (..., C); mean, rstd: (..., 1)."""
-    dx, dweight, dbias = _normalize_backward(dy, x, mean, rstd, weight, _last_axes(x, ndim))
+    dx, dweight, dbias = _normalize_backward(dy, x, mean, rstd, weight, _last_axes(x.shape, ndim)[0])
     inner = x.shape[x.ndim - ndim :]
-    return dx, dweight.reshape(inner), dbias.reshape(inner)
+    return (dx, dweight, dbias) if ndim == 1 else (dx, dweight.reshape(inner), dbias.reshape(inner))
 
 
 def rms_norm(x, weight=None, *, ndim=1, eps=1e-5):
     """y = x rstd weight, rstd = (mean(x**2) + eps)**-1/2 over the last `ndim` axes. x: (..., C) -> y, rstd (..., 1)."""
-    y, _, rstd = _normalize(x, weight, None, _last_axes(x, ndim), eps, _rest(x, ndim), centred=False)
+    sizes, saved = _last_axes(x.shape, ndim)
+    y, _, rstd = _normalize(x, weight, None, sizes, eps, saved, centred=False)
     return y, rstd
 
 
 def rms_norm_backward(dy, x, rstd, weight=None, *, ndim=1):
     """The gradients of rms_norm for x (..., C) and weight (C,)."""
-    dx, dweight, _ = _normalize_backward(dy, x, rstd, rstd, weight, _last_axes(x, ndim), centred=False)
+    dx, dweight, _ = _normalize_backward(dy, x, rstd, rstd, weight, _last_axes(x.shape, ndim)[0], centred=False)
     return dx, dweight.reshape(x.shape[x.ndim - ndim :])
 
 

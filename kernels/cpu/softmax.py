@@ -6,6 +6,7 @@ vectors, `step` bytes apart, of which `last` says the lanes of the last one, `fu
 float64, any shape. A line that holds NaN or +inf, or only -inf, gives NaN, as in PyTorch.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -168,21 +169,22 @@ _softmax_lines, _log_softmax_lines, _logsumexp_lines = _lines(_softmax), _lines(
 _softmax_slope_lines, _log_softmax_slope_lines = _lines(_softmax_slope), _lines(_log_softmax_slope)
 
 
-def _launch(worker, a, b, out, outer, n, inner, kept):
-    if out.size:
-        run(worker(a.dtype), a, b, out, (outer, n, inner, kept), alone=a.size < PARALLEL_FROM)
-    return out
+@functools.lru_cache(maxsize=1024)
+def _numbers(shape, start, stop, kept):
+    """What workers read: lines along the axes from start to stop of `shape`, in an output of `kept` numbers for each
+    (0: as many as they have)."""
+    outer, n, inner = math.prod(shape[:start]), math.prod(shape[start:stop]), math.prod(shape[stop:])
+    return np.array((outer, n, inner, kept or n), np.int64)
 
 
 def _along(worker, a, b, axis):
     """The worker on all lines along an axis of two arrays of one shape."""
     a = a if a.flags.carray else a.copy()
     b = b if b.flags.carray else b.copy()
-    shape, axis = a.shape or (1,), axis % max(a.ndim, 1)
-    inner = math.prod(shape[axis + 1 :])
-    n = shape[axis]
-    outer = a.size // (n * inner) if a.size else 0
-    return _launch(worker, a, b, np.empty(a.shape, a.dtype), outer, n, inner, n)
+    y, axis = np.empty(a.shape, a.dtype), axis % a.ndim
+    if y.size:
+        run(worker(a.dtype), a, b, y, _numbers(a.shape, axis, axis + 1, 0), alone=a.size < PARALLEL_FROM)
+    return y
 
 
 def softmax(x, *, axis):
@@ -210,7 +212,8 @@ def logsumexp(x, *, axis=None, keepdims=False):
     x = x if x.flags.carray else x.copy()
     axes = sorted(a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis))
     start, stop = axes[0], axes[-1] + 1
-    outer, n, inner = (math.prod(s) for s in (x.shape[:start], x.shape[start:stop], x.shape[stop:]))
     kept = (1,) * len(axes) if keepdims else ()
     y = np.empty((*x.shape[:start], *kept, *x.shape[stop:]), x.dtype)
-    return _launch(_logsumexp_lines, x, x, y, outer, n, inner, 1)
+    if y.size:
+        run(_logsumexp_lines(x.dtype), x, x, y, _numbers(x.shape, start, stop, 1), alone=x.size < PARALLEL_FROM)
+    return y

@@ -37,6 +37,13 @@ def _total(x: Any, axis: Any) -> Any:
     return np.add.reduce(x, axis, keepdims=True)
 
 
+def _mean(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Of all elements, as losses are averaged; n divides the number that the sum is."""
+    if axis is not None or keepdims or x.dtype not in FLOATS or not x.size:
+        return PRIMITIVES["mean"].forward(get_backend("numpy").library, x, axis=axis, keepdims=keepdims)
+    return np.add.reduce(x, None) / x.size
+
+
 def _softmax(x: Any, *, axis: Any = -1) -> Any:
     if not _plain(x):
         return _body("softmax", x, axis=axis)
@@ -150,6 +157,7 @@ def _gelu_backward(dy: Any, x: Any) -> Any:
 
 
 SHORT: dict[str, Callable] = {
+    "mean": _mean,
     "softmax": _softmax,
     "softmax_backward": _softmax_backward,
     "log_softmax": _log_softmax,

@@ -157,9 +157,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return F.gelu(input) if approximate == "none" else F.gelu_tanh(input)
 
 
-def _dim(dim: int | None, ndim: int, who: str) -> int:
-    if dim is not None:
-        return dim
+def _dim(ndim: int, who: str) -> int:
+    """PyTorch's old choice where no dim is given."""
     warnings.warn(f"{who}: say which dim; without it PyTorch's old rule picks one.", stacklevel=3)
     return 0 if ndim in (0, 1, 3) else 1
 
@@ -167,18 +166,18 @@ def _dim(dim: int | None, ndim: int, who: str) -> int:
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """y = e**x / sum(e**x) along `dim`: positive, summing to 1."""
     x = input if dtype is None else input.to(dtype)
-    return F.softmax(x, axis=_dim(dim, x.ndim, "softmax"))
+    return F.softmax(x, axis=_dim(x.ndim, "softmax") if dim is None else dim)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """y = x - ln(sum(e**x)) along `dim`."""
     x = input if dtype is None else input.to(dtype)
-    return F.log_softmax(x, axis=_dim(dim, x.ndim, "log_softmax"))
+    return F.log_softmax(x, axis=_dim(x.ndim, "log_softmax") if dim is None else dim)
 
 
 def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """y = softmax(-x) along `dim`."""
-    return softmax(-input, _dim(dim, input.ndim, "softmin"), dtype)
+    return softmax(-input, _dim(input.ndim, "softmin") if dim is None else dim, dtype)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:

@@ -10,6 +10,8 @@ import numpy as np
 from ...errors import ArgumentError, DTypeError, IndexRangeError
 from ...tensor import Tensor
 
+FEW = 64  # integers of which Python finds the smallest and the largest as fast as NumPy
+
 
 def bounds(t: Tensor) -> tuple[Any, Any]:
     """The smallest and the largest element, as Python numbers; (0, 0) of nothing.
@@ -17,6 +19,9 @@ def bounds(t: Tensor) -> tuple[Any, Any]:
     array = t.array
     if not array.size:
         return 0, 0
+    if type(array) is np.ndarray and array.size <= FEW and array.dtype.kind in "iu":  # Python's min passes NaN over
+        values = array.ravel().tolist()
+        return min(values), max(values)
     if type(array) is np.ndarray:  # what array.min() wraps, which takes as long as a few numbers do
         return np.minimum.reduce(array, None).item(), np.maximum.reduce(array, None).item()
     b = t.backend

@@ -36,16 +36,17 @@ def cross_entropy(
     target = as_tensor(target)
     who = "cross_entropy"
     reduction = chosen(who, reduction, size_average, reduce)
-    if not input.ndim:
+    shape = input.shape
+    if not shape:
         raise ShapeError(f"{who}: input must be (K,), (B, K) or (B, K, ...): got a 0-d tensor.")
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"{who}: label_smoothing must be from 0 to 1: got {label_smoothing}.")
-    axis = 1 if input.ndim > 1 else 0
+    axis = 1 if len(shape) > 1 else 0
     _refuse_probabilities(who, input, "softmax")
-    k = input.shape[axis]
+    k = shape[axis]
     if weight is not None and weight.shape != (k,):
         raise ShapeError(f"{who}: weight must have one factor per class: got {weight.shape} for {k} classes.")
-    soft = target.shape == input.shape and kind_of(target.dtype) == "f"
+    soft = target.shape == shape and kind_of(target.dtype) == "f"
     if not soft and not label_smoothing:
         return _class_loss(_cross_entropies, input, target, weight, ignore_index, reduction, who)
     logp = F.log_softmax(input, axis=axis)
@@ -116,16 +117,17 @@ def _picked(x: Tensor, places: Tensor, axis: int) -> Tensor:
 
 def _cross_entropies(x: Tensor, places: Tensor, axis: int) -> Tensor:
     """-log_softmax(x)[t] for scores x: (B, K, ...) and labels (B, ...)."""
-    if x.ndim == 2 and x.size and kind_of(x.dtype) == "f":
+    shape = x.shape
+    if len(shape) == 2 and 0 not in shape and kind_of(x.dtype) == "f":
         return F.cross_entropy(x, places)
     return _picked(F.log_softmax(x, axis=axis), places, axis)
 
 
 def _class_loss(losses_of, input, target, weight, ignore_index, reduction, _who):
     """The losses_of(input, labels, axis), weighted, without the ignored ones, and reduced."""
-    target = as_tensor(target)
-    axis = 1 if input.ndim > 1 else 0
-    expected = input.shape[:axis] + input.shape[axis + 1 :]
+    target, shape = as_tensor(target), input.shape
+    axis = 1 if len(shape) > 1 else 0
+    expected = shape[:axis] + shape[axis + 1 :]
     if target.shape != expected:
         hint = " Of one-hot labels take target.argmax(1). Probabilities must be floats."
         hint = hint if target.shape == input.shape else ""
@@ -139,12 +141,12 @@ def _class_loss(losses_of, input, target, weight, ignore_index, reduction, _who)
         raise DTypeError(f"{_who}: class indices must be integers: got {target.dtype}. Use .astype('int64').")
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"{_who}: reduction must be 'none', 'mean' or 'sum': got {reduction!r}.")
-    k = input.shape[axis]
+    k = shape[axis]
 
     def check(low: int, high: int) -> None:
         if low < 0 or high >= k:
             raise IndexRangeError(
-                f"{_who}: labels must be from 0 to K - 1 = {k - 1} for input {input.shape}, or "
+                f"{_who}: labels must be from 0 to K - 1 = {k - 1} for input {shape}, or "
                 f"ignore_index={ignore_index}: "
                 f"got {low if low < 0 else high}. Labels count from 0; K is the length of axis {axis}."
             )
@@ -155,7 +157,7 @@ def _class_loss(losses_of, input, target, weight, ignore_index, reduction, _who)
     places = target if mask is None else F.multiply(target, mask)  # ignored ones point at class 0
     if later or mask is not None:
         look(places, check)
-    elif target.size:
+    elif 0 not in expected:
         check(low, high)
     losses = losses_of(input, places, axis)  # (B, ...)
     if mask is not None:
