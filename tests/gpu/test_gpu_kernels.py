@@ -4,10 +4,11 @@ before, and repetition, since a race shows as bits that change."""
 import numpy as np
 import pytest
 import test_cuda_kernels as cases
-from minigrad.kernels.cuda import elementwise, when
+import test_cuda_tensor_cores as cores
+from minigrad.kernels.cuda import attention, attention_mma, conv, elementwise, tensor_cores, when
 
 import minigrad as mg
-from minigrad.primitive import PRIMITIVES, case, ints, within
+from minigrad.primitive import PRIMITIVES, bools, case, ints, within
 
 REPEATED = 5
 FAMILIES = {
@@ -185,3 +186,78 @@ def test_broadcasting(a, b, gpu, fresh):
     np.testing.assert_array_equal(gpu.F.subtract(x[::-1], y[..., ::-1]).get(), a[::-1] - b[..., ::-1])
     flat = x.reshape(-1)
     np.testing.assert_array_equal(gpu.F.multiply(flat[1:], flat[:-1]).get(), a.reshape(-1)[1:] * a.reshape(-1)[:-1])
+
+
+# ---- tensor cores, with the bounds of test_cuda_tensor_cores.py ------------------------------------------------------
+CORE_ATTENTIONS = {  # q, k, v, mask, seed, and parameters
+    "causal": (((3, 5, 259, 64),) * 3 + (None, None), {"causal": True}),
+    "shared keys": (((2, 8, 130, 128), (2, 1, 515, 128), (2, 1, 515, 96), None, None), {}),
+    "bools": (((2, 3, 131, 37), (2, 3, 77, 37), (2, 3, 77, 37), bools((131, 77)), None), {"scale": 0.3}),
+    "numbers": (((2, 3, 131, 40), (2, 3, 77, 40), (2, 3, 77, 24), (3, 1, 77), None), {"causal": True}),
+    "dropout": (((2, 3, 257, 80), (2, 3, 199, 80), (2, 3, 199, 80), None, ints((2,), 2**32)), {"dropout": 0.1}),
+    "one key": (((7, 16), (1, 16), (1, 16), None, None), {}),
+}
+CORE_CONVOLUTIONS = {  # x, w, stride, padding, dilation, groups
+    "3 x 3": ((9, 65, 29, 31), (130, 65, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "1 x 1": ((5, 64, 57, 57), (128, 64, 1, 1), (2, 2), (0, 0), (1, 1), 1),
+    "groups": ((3, 66, 17, 19), (44, 33, 5, 3), (1, 2), (2, 1), (1, 2), 2),
+    "few channels": ((9, 3, 65, 33), (40, 3, 7, 7), (2, 2), (3, 3), (1, 1), 1),
+    "volume": ((2, 5, 9, 10, 11), (9, 5, 3, 2, 3), (1, 2, 1), (0, 1, 1), (1, 1, 2), 1),
+}
+
+
+@pytest.fixture(params=cores.TYPES)
+def core_type(request, gpu):
+    """A type, with TF32 allowed where it is that of floats."""
+    if int(gpu.xp.cuda.Device().compute_capability) < tensor_cores.AMPERE:
+        pytest.skip("this GPU's tensor cores know neither bfloat16 nor TF32")
+    found = cores.TYPES[request.param]
+    if all(np.dtype(t) != found for t in types(gpu)):
+        pytest.skip(f"this CuPy has no {found}")
+    gpu.set_tf32(request.param == "tf32")
+    yield found
+    gpu.set_tf32(False)
+
+
+def repeated(gpu, poisoned, call, args, params):
+    """The call's results, in host memory: the same bits every time."""
+    given = [gpu.asarray(a) if isinstance(a, np.ndarray) else a for a in args]
+    first = None
+    for _ in range(REPEATED):
+        poisoned()
+        y = cases.several(call(*given, **params))
+        first = first or y
+        same_bits(gpu, call.__name__, first, y)
+    return [gpu.to_host(a) for a in first]
+
+
+@pytest.mark.parametrize("label", CORE_ATTENTIONS)
+def test_attention_on_tensor_cores(label, core_type, gpu, fresh, poisoned):
+    shapes, params = CORE_ATTENTIONS[label]
+    args = [cases.made(a, fresh, core_type) for a in shapes]
+    options = {"causal": False, "scale": None, "dropout": 0.0} | params
+    given = [gpu.asarray(a) if isinstance(a, np.ndarray) else a for a in args]
+    assert attention_mma.serves(attention._Call(*given, **options))
+    got = repeated(gpu, poisoned, attention.attention, args, params)
+    expected = cores.REFERENCE.attention(*map(cores.wide, args), **params)
+    for found in zip(("y", "log_total"), got, expected, cores.attention_bounds(args, expected, params, core_type)):
+        cores.within(*found)
+    dy = fresh.standard_normal(got[0].shape).astype(core_type)
+    backward = [dy, *args[:3], *got, *args[3:]]
+    expected = cores.REFERENCE.attention_backward(*map(cores.wide, backward), **params)
+    bounds = cores.gradient_bounds(cores.wide(dy), cores.wide(got[0]), args, expected, params, core_type)
+    got = repeated(gpu, poisoned, attention.attention_backward, backward, params)
+    for found in zip(("dq", "dk", "dv"), got, expected, bounds):
+        cores.within(*found)
+
+
+@pytest.mark.parametrize("label", CORE_CONVOLUTIONS)
+def test_convolution_on_tensor_cores(label, core_type, gpu, fresh, poisoned):
+    x, w, *rest = CORE_CONVOLUTIONS[label]
+    params = dict(zip(("stride", "padding", "dilation", "groups"), rest))
+    x, w, bias = (cases.made(a, fresh, core_type) for a in (x, w, w[:1]))
+    y = cores.REFERENCE.convolution(cores.wide(x), cores.wide(w), **params)
+    dy = fresh.standard_normal(y.shape).astype(core_type)
+    for name, args, given, expected, bound in cores.convolved(x, w, bias, dy, params, core_type):
+        (got,) = repeated(gpu, poisoned, getattr(conv, name), args, given)
+        cores.within(name, got, expected, bound)
