@@ -45,29 +45,37 @@ def library(name: str) -> SimpleNamespace:
     """What code with PyTorch's names needs of a contender, minigrad or torch:
 
     m, nn, F, optim: modules; tensor(array, grad): a leaf that owns its memory; numpy(t); timed(call, n): the seconds of
-    n calls by the GPU's own clock, None on the host; compiled: run the model through torch.compile.
+    n calls by the GPU's own clock, None on the host; set_tf32(flag): may products of float32 be TF32 (at first not,
+    for any contender); compiled: run the model through torch.compile.
     """
     timed: Callable | None = None
+    set_tf32: Callable = lambda flag: None
     if name in BACKENDS:
         m = import_module("minigrad")
         backend = get_backend(name)
         m.set_backend(backend)
         tensor: Callable = lambda a, grad=False: m.tensor(a, requires_grad=grad)
         numpy = lambda t: t.detach().numpy()
-        timed = by_events(m.cuda.Event) if name == "cupy" else None
+        if name == "cupy":
+            timed, set_tf32 = by_events(m.cuda.Event), backend.set_tf32
         functional, clip = import_module("minigrad.nn.functional"), import_module("minigrad.nn.utils")
     else:
         m = import_module("torch")
         m.set_num_threads(get_num_threads())
         tensor = lambda a, grad=False: m.tensor(np.asarray(a)).requires_grad_(grad)
-        numpy = lambda t: t.detach().cpu().numpy()
+        numpy = lambda t: (t.float() if t.dtype == m.bfloat16 else t).detach().cpu().numpy()
         if name == "torch-cuda":
             m.set_default_device("cuda")
             timed = by_events(m.cuda.Event)
+
+            def set_tf32(flag: bool) -> None:  # PyTorch's convolutions have it on by themselves
+                m.backends.cuda.matmul.allow_tf32 = m.backends.cudnn.allow_tf32 = flag
+
+            set_tf32(False)
         functional, clip = m.nn.functional, m.nn.utils
     return SimpleNamespace(
         m=m, nn=m.nn, F=functional, optim=m.optim, clip_grad_norm_=clip.clip_grad_norm_,
-        tensor=tensor, numpy=numpy, timed=timed, compiled=name == "torch-compiled", name=name,
+        tensor=tensor, numpy=numpy, timed=timed, set_tf32=set_tf32, compiled=name == "torch-compiled", name=name,
     )  # fmt: skip
 
 

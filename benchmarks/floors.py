@@ -16,7 +16,7 @@ import numpy as np
 from ..backend.numpy import NumpyBackend
 from ..mode import use_backend
 from ..primitive import Primitive
-from . import contenders, measure
+from . import contenders, measure, precisions
 from .worker import Work
 
 COPIES = {f"copy {1 << p} KiB": 1 << p + 10 for p in (8, 12, 14, 16)}  # bytes, from the caches to memory
@@ -46,18 +46,19 @@ def build(contender: str, row: str) -> Work:
 
 
 PRODUCT = 4096  # rows and columns of the product that says a GPU's rate
+PRODUCTS = tuple(map(precisions.product, precisions.PRECISIONS))  # of a GPU besides
 
 
 def on_gpu(row: str) -> Work:
-    """The rates of a GPU: of its copies, and of the vendor's product of two matrices of float32."""
-    c = contenders.library("cupy")
+    """The rates of a GPU: of its copies, and of the vendor's product of two matrices, for each precision."""
+    c = precisions.library(contenders.library("cupy"), row)
     xp = c.m.get_backend("cupy").xp
     if row in COPIES:
         a = xp.ones(COPIES[row] // 4, "float32")
         b = xp.empty_like(a)
         return Work(lambda: xp.copyto(b, a), lambda _: [2.0 * a.nbytes], timed=c.timed)
-    a = xp.ones((PRODUCT, PRODUCT), "float32")
-    return Work(lambda: xp.matmul(a, a), lambda _: [2.0 * PRODUCT**3], timed=c.timed)
+    a = c.tensor(np.ones((PRODUCT, PRODUCT), np.float32))
+    return Work(lambda: c.m.matmul(a, a), lambda _: [2.0 * PRODUCT**3], timed=c.timed)
 
 
 def rates(rounds: int = 5, seconds: float = 0.05, contender: str = "numba") -> dict[str, float]:
@@ -65,8 +66,10 @@ def rates(rounds: int = 5, seconds: float = 0.05, contender: str = "numba") -> d
     worker = measure.Worker("floors", contender)
     try:
         found = {}
-        for row in (ONE, ALL, *COPIES):
+        for row in (ONE, ALL, *COPIES, *(PRODUCTS if contender == "cupy" else ())):
             seen = measure.measure({contender: worker}, row, rounds=rounds, seconds=seconds, tolerance=0)[contender]
+            if "error" in seen and row in PRODUCTS:  # a CuPy without bfloat16
+                continue
             if "error" in seen:
                 raise measure.WorkerError(f"{row}: {seen['error']}")
             found[row] = seen["numbers"][0] / min(seen["times"])
@@ -75,10 +78,11 @@ def rates(rounds: int = 5, seconds: float = 0.05, contender: str = "numba") -> d
         worker.close()
 
 
-def seconds(flops: float, moved: float, rates: dict[str, float]) -> float:
-    """The floor; a copy runs at the rate of the smallest measured one that moves as much."""
+def seconds(flops: float, moved: float, rates: dict[str, float], product: str = ALL) -> float:
+    """The floor; a copy runs at the rate of the smallest measured one that moves as much. product: whose rate is that
+    of the flops."""
     fitting = [row for row, size in COPIES.items() if 2 * size >= moved] or list(COPIES)[-1:]
-    return flops / rates[ALL] + moved / rates[fitting[0]]
+    return flops / rates[product] + moved / rates[fitting[0]]
 
 
 # ---- what a step must do -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from . import BACKENDS, measure
+from . import BACKENDS, measure, precisions
 from .contenders import label
 
 
@@ -17,6 +17,7 @@ class Suite(NamedTuple):
     about: str
     rows: list[str]
     peers: tuple[str, ...]
+    on_gpu: tuple[str, ...] = ()  # rows that follow where a contender on a GPU takes part, see precisions.py
     controls: tuple[str, ...] = ()  # of the peers, those that do less, and are not to be beaten
     takes_part: Callable[[str, str], bool] = lambda contender, row: True
     tolerance: float = 1e-3
@@ -36,10 +37,10 @@ def run(
     accountant = measure.Worker(suite.name, "numpy")
     try:
         for row in rows:
-            taking = {k: w for k, w in workers.items() if suite.takes_part(k, row)}
-            found = measure.measure(
-                taking, row, rounds=rounds, seconds=seconds, tolerance=suite.tolerance, warm=suite.warm
-            )
+            part = lambda name, row=row: suite.takes_part(name, row) and precisions.takes_part(name, row)
+            taking = {k: w for k, w in workers.items() if part(k)}
+            tolerance = precisions.tolerance(row, suite.tolerance)
+            found = measure.measure(taking, row, rounds=rounds, seconds=seconds, tolerance=tolerance, warm=suite.warm)
             result = compared(suite, row, found)
             if suite.fresh:
                 close(workers)
@@ -86,7 +87,10 @@ def floor(accountant: measure.Worker, row: str, result: dict, rates: dict) -> di
         cost = accountant.ask(do="cost", row=row)
     except measure.WorkerError as error:
         return {"error": str(error)}
-    seconds = floors.seconds(cost["flops"], cost["bytes"], rates)
+    product = precisions.product(row) or floors.ALL
+    if product not in rates:  # no CuPy, or one without bfloat16
+        return {}
+    seconds = floors.seconds(cost["flops"], cost["bytes"], rates, product)
     ours = result["contenders"].get(result["ours"], {}).get("median")
     return cost | {"seconds": seconds} | ({"times": ours / seconds} if ours and seconds else {})
 

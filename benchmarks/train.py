@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..mode import set_backend
-from . import BACKENDS, PEERS, contenders, floors, models
+from . import BACKENDS, PEERS, contenders, floors, models, precisions
 from .suite import Suite
 from .worker import Work
 
@@ -81,6 +81,11 @@ ROWS = [
     Row("lstm 32-128", models.lstm, features(50, 32, classes=10), 64, CLASSES, "adam"),
 ]
 BY_NAME = {row.name: row for row in ROWS}
+ON_GPU = tuple(
+    f"{name} {p}"
+    for p in precisions.PRECISIONS  # bfloat16: by autocast, parameters stay float32
+    for name in ("mlp 784-1024-1024-10", "cnn 3x32x32", "resnet8 3x32x32", "transformer d512", "gpt 4x128")
+)
 ONLY_MLP = ("autograd", "mygrad", "numpy-by-hand")
 
 
@@ -104,8 +109,8 @@ def batches(row: Row) -> tuple[Arrays, np.ndarray]:
     return row.data(np.random.default_rng(0), row.batch)
 
 
-def eager(row: Row, lib: Any) -> Callable[[], float]:
-    """The step of minigrad and of PyTorch."""
+def eager(row: Row, lib: Any, precision: str = "") -> Callable[[], float]:
+    """The step of minigrad and of PyTorch; the forward pass in a precision of `precisions`."""
     model = row.model(lib.nn, lib.F)
     start = weights({name: tuple(p.shape) for name, p in model.named_parameters()})
     with lib.m.no_grad():
@@ -117,12 +122,17 @@ def eager(row: Row, lib: Any) -> Callable[[], float]:
     if lib.compiled:  # and PyTorch's own fused update, as one would who wants it fast
         objective, options = lib.m.compile(objective), {**options, "fused": True}
     optimizer = getattr(lib.optim, kind)(model.parameters(), **options)
+    lib.set_tf32(precision == precisions.TF32)
     inputs, targets = batches(row)
     inputs, steps = tuple(map(lib.tensor, inputs)), itertools.cycle([lib.tensor(t) for t in targets])
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = objective(inputs, next(steps))
+        if precision == precisions.BFLOAT16:
+            with lib.m.autocast("cuda", dtype=lib.m.bfloat16):
+                loss = objective(inputs, next(steps))
+        else:
+            loss = objective(inputs, next(steps))
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -139,9 +149,9 @@ def shapes(row: Row) -> dict[str, tuple[int, ...]]:
     return {name: p.shape for name, p in row.model(nn, functional).named_parameters()}
 
 
-def steps_of(contender: str, row: Row) -> Callable[[], float]:
+def steps_of(contender: str, row: Row, precision: str = "") -> Callable[[], float]:
     if contender in BACKENDS or contender.startswith("torch"):
-        return eager(row, contenders.library(contender))
+        return eager(row, contenders.library(contender), precision)
     start, (inputs, targets) = weights(shapes(row)), batches(row)
     if contender == "jax":
         from .models_jax import step
@@ -156,23 +166,26 @@ def build(contender: str, name: str) -> Work:
     """What the worker times; its first losses are what the contenders must agree on."""
     if contender == "numba":
         import numba  # noqa: F401  what importing takes is no part of a step's memory
-    step = steps_of(contender, BY_NAME[name])
+    step = steps_of(contender, BY_NAME[precisions.plain(name)], precisions.precision(name))
     timed = contenders.library(contender).timed if contender in ("cupy", "torch-cuda") else None
     return Work(step, lambda first: [first, *(step() for _ in range(STEPS - 1))], timed=timed)
 
 
 def cost(name: str) -> tuple[float, float]:
-    """Flops and bytes of one step: its products, and the optimizer's reads and writes."""
-    row = BY_NAME[name]
+    """Flops and bytes of one step: its products, in bfloat16 half as many bytes, and the optimizer's reads and
+    writes."""
+    row = BY_NAME[precisions.plain(name)]
     counted = floors.count(eager(row, contenders.library("numpy")))
     own = sum(4 * math.prod(shape) for shape in shapes(row).values())
-    return counted.flops, floors.moved(counted) + own * TRAFFIC[row.optimizer]
+    narrow = 2 if precisions.precision(name) == precisions.BFLOAT16 else 1
+    return counted.flops, floors.moved(counted) / narrow + own * TRAFFIC[row.optimizer]
 
 
 SUITE = Suite(
     name="train",
     about="one training step: zero_grad, forward, loss, backward, update, the loss read once",
     rows=list(BY_NAME),
+    on_gpu=ON_GPU,
     peers=tuple(PEERS),
     takes_part=takes_part,
     tolerance=TOLERANCE,

@@ -84,6 +84,8 @@ class ndarray(np.ndarray):
         edit(self, store, key, value)
 
     def __getitem__(self, key: Any) -> Any:
+        if any(isinstance(k, np.ndarray) and k.dtype == bool for k in (key if isinstance(key, tuple) else (key,))):
+            not_while_capturing()  # CuPy's asks the device how many there are
         return run(lambda x, key: x[key], self, key)
 
     def fill(self, value: Any) -> None:
@@ -567,6 +569,9 @@ def module() -> ModuleType:
     )  # fmt: skip
 
 
+ROUTINES = "cupy._core._routines_linalg"  # has the switch of TF32
+
+
 @contextmanager
 def in_place(**options: Any) -> Any:
     """``with fake_cupy.in_place(devices=2):`` this is cupy, and the backend of that name uses it."""
@@ -574,6 +579,8 @@ def in_place(**options: Any) -> Any:
     importlib.import_module("minigrad.kernels.cuda")  # registers its table, which is then put aside
     before, sys.modules["cupy"] = sys.modules.get("cupy"), module()
     cupyx, sys.modules["cupyx"] = sys.modules.get("cupyx"), SimpleNamespace(errstate=errstate)  # type: ignore
+    linalg = SimpleNamespace(COMPUTE_TYPE_TF32=3, COMPUTE_TYPE_DEFAULT=0, set_compute_type=lambda dtype, kind: None)
+    routines, sys.modules[ROUTINES] = sys.modules.get(ROUTINES), linalg  # type: ignore
     products = importlib.import_module("minigrad.kernels.cuda.matmul")
     cublas, products.gemm = products.gemm, gemm
     import_module("minigrad.kernels.cuda")  # now, or the backend would register them
@@ -585,7 +592,11 @@ def in_place(**options: Any) -> Any:
         yield sys.modules["cupy"]
     finally:
         forget()
-        products.gemm, products.recording = cublas, False
+        products.gemm, products.recording, products.tf32 = cublas, False, False
+        if routines is None:
+            del sys.modules[ROUTINES]
+        else:
+            sys.modules[ROUTINES] = routines
         if cupyx is None:
             del sys.modules["cupyx"]
         else:

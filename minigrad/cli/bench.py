@@ -21,12 +21,14 @@ def load(name: str) -> Suite:
     return import_module(f"minigrad.benchmarks.{name}").SUITE
 
 
-def chosen_rows(suite: Suite, pattern: str | None) -> list[str]:
-    """The rows whose name contains the pattern, or matches it as file names do (`cnn*`); all without one."""
+def chosen_rows(suite: Suite, pattern: str | None, on_gpu: bool = False) -> list[str]:
+    """The rows whose name contains the pattern, or matches it as file names do (`cnn*`); all without one. on_gpu: also
+    those of other precisions."""
+    rows = [*suite.rows, *(suite.on_gpu if on_gpu else ())]
     if pattern is None:
-        return suite.rows
+        return rows
     p = pattern.lower()
-    return [row for row in suite.rows if p in row.lower() or fnmatchcase(row.lower(), p)]
+    return [row for row in rows if p in row.lower() or fnmatchcase(row.lower(), p)]
 
 
 def chosen_contenders(suite: Suite, options: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
@@ -50,7 +52,8 @@ def chosen_contenders(suite: Suite, options: argparse.Namespace) -> tuple[list[s
 def bench(options: argparse.Namespace) -> int:
     """Returns the exit status: 1 if a contender computes something else than the others."""
     suites = [load(name) for name in options.suites or SUITES]
-    rows = {suite.name: chosen_rows(suite, options.only) for suite in suites}
+    on_gpu = "cupy" in options.backend if options.backend else not contenders.missing("cupy")
+    rows = {suite.name: chosen_rows(suite, options.only, on_gpu) for suite in suites}
     if not any(rows.values()):
         raise ArgumentError(f"--only: no row matches {options.only!r}. `minigrad bench --list` shows them.")
     if options.list:
