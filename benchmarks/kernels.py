@@ -241,6 +241,10 @@ CASES: dict[str, Case] = {
     },
     "cummax (4096, 1024) axis 1": op(lambda c, x: x.cummax(1)[0], normal(*WIDE)),
     "concat 2 of (4096, 1024) axis 1": op(lambda c, x, y: c.m.concat([x, y], 1), normal(*WIDE), normal(*WIDE)),
+    "roll (4096, 1024) axis 1": op(lambda c, x: c.m.roll(x, 100, 1), normal(*WIDE)),
+    "pad 1 (32, 64, 56, 56)": op(lambda c, x: c.F.pad(x, (1, 1, 1, 1)), normal(*IMAGES)),
+    "tril (8, 1024, 1024)": op(lambda c, x: c.m.tril(x), normal(8, 1024, 1024)),
+    "triu (8, 1024, 1024)": op(lambda c, x: c.m.triu(x), normal(8, 1024, 1024)),
     "where (4096, 1024)": op(lambda c, x, y: c.m.where(x > 0, x, y), normal(*WIDE), normal(*WIDE)),
     "interpolate nearest x2 (32, 64, 28, 28)": op(
         lambda c, x: c.F.interpolate(x, scale_factor=2), normal(32, 64, 28, 28)

@@ -751,7 +751,7 @@ def ldexp(x: Data, e: Data, *, out: Tensor | None = None) -> Tensor:
 def leaky_relu(x: Data, negative_slope: Any = 0.01, *, out: Tensor | None = None) -> Tensor:
     """y = x where x > 0, else negative_slope x. Maas et al. 2013, ICML."""
 
-def lerp(a: Data, b: Data, weight: Data) -> Tensor:
+def lerp(a: Data, b: Data, weight: Data, *, out: Tensor | None = None) -> Tensor:
     """y = a + weight (b - a): a for weight 0 and, in the form b - (1 - weight) (b - a), exactly b for weight 1."""
 
 def less(a: Data, b: Data, *, out: Tensor | None = None) -> Tensor:

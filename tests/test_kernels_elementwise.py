@@ -36,6 +36,7 @@ def test_the_family_is_there():
     assert {"add", "multiply", "silu", "softplus", "gelu_tanh_backward", "mish", "expm1", "leaky_relu"} <= set(
         GENERATED
     )
+    assert {"lerp", "multiply_add", "divide_add"} <= set(GENERATED)
     assert not {"positive", "floor_divide", "equal", "where", "sin", "power"} & set(GENERATED)
 
 
@@ -170,6 +171,77 @@ def test_views(dtype):
             np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == np.float32 else 1e-13)
             if name in {row[0] for row in exact}:
                 np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "name, params", [("lerp", {}), ("multiply_add", {"value": 0.3}), ("divide_add", {"value": -2}), ("divide_add", {})]
+)
+def test_three_inputs(name, params, dtype):
+    """Values and gradients; rows, numbers and views among the inputs."""
+    rng = np.random.default_rng(0)
+    a, b, c = (rng.standard_normal((120, 131)).astype(dtype) for _ in range(3))
+    a[0, :6], b[1, :6], c[2, :6] = ((np.nan, np.inf, -np.inf, 0.0, 1.0, 0.5),) * 3
+    g = rng.standard_normal(a.shape).astype(dtype)
+    numbers = [(a, b, 0.7), (a, b, 1.0), (2.0, b[:, :1], c)] if name == "lerp" else []
+    for arrays in [(a, b, c), (a, b[0], c[:, :1]), (a.T, b.T, c.T), (a[:, 40:], b[:, 40:], c[0, 40:]), *numbers]:
+
+        def run(arrays=arrays):
+            inputs = [mg.tensor(x, requires_grad=True) if isinstance(x, np.ndarray) else x for x in arrays]
+            y = mg.apply(PRIMITIVES[name], *inputs, **params)
+            y.backward(mg.tensor(g.reshape(-1)[: y.size].reshape(y.shape)))
+            return [y.numpy(), *(x.grad.numpy() for x in inputs if isinstance(x, mg.Tensor))]
+
+        for expected, found in zip(*both(run), strict=True):
+            assert found.dtype == dtype
+            tolerance = 1e-5 if dtype == np.float32 else 1e-13
+            np.testing.assert_allclose(found, expected, rtol=tolerance, atol=10 * tolerance)
+
+
+def test_lerp_ends_exactly():
+    a, b = np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float32)
+    F = get_backend("numba").F
+    np.testing.assert_array_equal(F.lerp(a, b, np.ones_like(a)), b)
+    np.testing.assert_array_equal(F.lerp(a, b, 0.0), a)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide"])
+def test_whole_quotients(name, dtype):
+    """Signs, zeros, infinities, NaN and quotients of any size as the library has them, to the last bit."""
+    rng = np.random.default_rng(0)
+    edges = [0.0, 1.0, 2.0, 0.5, np.inf, np.nan, 1e-40, 3e38, 7.0, 0.1, 8388607.0, 16777217.0]
+    edges = np.array([*edges, *np.negative(edges)], dtype)
+    a, b = (np.tile(x, (5, 1)) for x in np.meshgrid(edges, edges))
+    x, y = (rng.standard_normal((60, 70)).astype(dtype) for _ in range(2))
+    whole, wide = np.round(20 * x), (x * 10.0 ** rng.uniform(-30, 30, x.shape)).astype(dtype)
+    pairs = [
+        (a, b),
+        (x, y),
+        (whole * y, y),
+        (whole, np.round(5 * y)),
+        (wide, y),
+        (x, 0.1),
+        (3.7, y),
+        (x[:, :1], y),
+        (x.T, y.T),
+    ]
+    for operands in pairs:
+        with np.errstate(all="ignore"):
+            expected, found = (getattr(get_backend(backend).F, name)(*operands) for backend in ("numpy", "numba"))
+        assert found.dtype == dtype
+        # NumPy rounds quotients before it takes their floor
+        exact = np.abs(expected) < (2.0**22 if dtype == np.float32 else 2.0**51) if name == "floor_divide" else True
+        np.testing.assert_array_equal(np.where(exact, found, 0), np.where(exact, expected, 0))
+        np.testing.assert_allclose(found, expected, rtol=2 * np.finfo(dtype).eps)
+        np.testing.assert_array_equal(np.signbit(found) & ~np.isnan(found), np.signbit(expected) & ~np.isnan(expected))
+
+
+@pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide"])
+def test_whole_quotients_have_kernels(name):
+    x = np.ones((50, 60))
+    p = PRIMITIVES[name]
+    assert any(admits(x, x) and load() is getattr(elementwise, name) for admits, load in p.kernels["numba"])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -351,8 +423,8 @@ def test_powers_of_arrays():
 
 # ---- NumPy's loops on all threads ------------------------------------------------------------------------------------
 def test_the_loops_are_found():
-    assert {"sin", "cos", "atan2", "exp2", "log1p", "floor", "round", "remainder"} <= set(LOOPED)
-    assert not {"exp", "add", "power", "isnan"} & set(LOOPED)
+    assert {"sin", "cos", "atan2", "exp2", "log1p", "floor", "round", "hypot"} <= set(LOOPED)
+    assert not {"exp", "add", "power", "isnan", "remainder", "fmod"} & set(LOOPED)
     assert loops.loop("sin", np.dtype(np.float32)) != loops.loop("cos", np.dtype(np.float32))
     assert loops.loop("sin", np.dtype(np.int64)) is None  # NumPy serves
 

@@ -134,3 +134,74 @@ def test_a_changed_default_reaches_the_modes_made_before():
             assert mg.tensor([1.0]).dtype == np.float64
     finally:
         mg.set_default_dtype(before)
+
+
+def test_two_tensors_and_the_general_case_are_one():
+    """`apply` unwraps one and two tensors by themselves: what it records and computes is what its loop does."""
+    x, w = mg.tensor([[1.0, 2.0]], requires_grad=True), mg.tensor([[3.0], [4.0]], requires_grad=True)
+    c = mg.tensor([[5.0], [6.0]])
+    for y, keys in (((x @ w), 0b111), ((x @ c), 0b101), ((c @ x), 0b110), (mg.multiply(x, 2.0), 0b101)):
+        assert y.node.plan is y.node.plan.primitive.plans[keys]
+        assert [node is None for node in y.node.inputs] == [not keys >> i & 1 for i in range(2)]
+    assert (c @ c.mT).node is None
+    (x @ w + (c @ x).sum()).backward()
+    assert x.grad.tolist() == [[14, 15]]
+    assert w.grad.tolist() == [[1], [2]]
+
+
+def test_small_integers_still_become_floats_and_outputs_still_come_in_tuples():
+    small = mg.tensor([1, 2], dtype="int8")
+    assert mg.exp(small).dtype == mg.divide(small, small).dtype == np.float32
+    mantissa, exponent = mg.frexp(mg.tensor(3.0))
+    assert (mantissa.item(), exponent.item()) == (0.75, 2)
+    assert type(mantissa.array) is type(exponent.array) is np.ndarray
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize("rows", [8, 4_000])
+def test_labels_are_checked_where_they_are_read(kind, rows):
+    pytest.importorskip("numba")
+    p, backward = PRIMITIVES["cross_entropy"], PRIMITIVES["cross_entropy_backward"]
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((rows, 5)), rng.integers(0, 5, rows).astype(kind)
+    F = get_backend("numba").F
+    losses, *saved = F.cross_entropy(x, labels)
+    np.testing.assert_allclose(losses, body(p, (x, labels), {})[0])
+    wrong = labels.astype(np.int64)
+    for label in (5, -6, 2**40):
+        wrong[rows // 2] = label
+        with pytest.raises(IndexError, match="labels must be from 0"):
+            F.cross_entropy(x, wrong)
+        with pytest.raises(IndexError, match="labels must be from 0"):
+            F.cross_entropy_backward(losses, x, wrong, *saved)
+    last = np.where(labels == 4, -1, labels.astype(np.int64))  # -1 is the last
+    np.testing.assert_array_equal(F.cross_entropy(x, last)[0], losses)
+    slopes = F.cross_entropy_backward(losses, x, last, *saved)
+    np.testing.assert_allclose(slopes, body(backward, (losses, x, labels, *saved), {}), atol=1e-14)
+
+
+def test_kernels_read_the_arrays_of_this_call():
+    """What is kept for a shape are sizes and distances; addresses, scale and seed are those of the call."""
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    F, p = get_backend("numba").F, PRIMITIVES["attention"]
+    for scale in (None, 0.3, np.float32(2)):
+        for mask in (None, rng.standard_normal((16, 12)), rng.random((2, 1, 1, 12)) < 0.7):
+            q, k, v = (rng.standard_normal((2, n, 3, 32)).swapaxes(1, 2) for n in (16, 12, 12))
+            for got, wanted in zip(
+                F.attention(q, k, v, mask, scale=scale), body(p, (q, k, v, mask), {"scale": scale}), strict=True
+            ):
+                np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-12)
+    for weight, bias in ((None, None), (rng.standard_normal(7), None), (np.arange(14.0)[::2], rng.standard_normal(7))):
+        x = rng.standard_normal((9, 7))
+        for got, wanted in zip(
+            F.layer_norm(x, weight, bias), body(PRIMITIVES["layer_norm"], (x, weight, bias), {}), strict=True
+        ):
+            np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_bounds_of_numbers_that_are_not_numbers():
+    bounds = mg.nn.functional.checks.bounds
+    assert bounds(mg.tensor([3, -1, 2])) == (-1, 3)
+    assert bounds(mg.tensor(np.arange(100))) == (0, 99)
+    assert all(np.isnan(bounds(mg.tensor([2.0, np.nan]))))

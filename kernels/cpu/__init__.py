@@ -23,7 +23,7 @@ KERNELS = {
         *("group_norm", "group_norm_backward", "rms_norm", "rms_norm_backward"),
         *("batch_norm_inference", "batch_norm_inference_backward"),
     ),
-    "elementwise": ("copy", "where", "power", "clip", "nan_to_num"),
+    "elementwise": ("copy", "where", "power", "clip", "nan_to_num", "fmod", "remainder", "floor_divide"),
     "blocks": ("concat", "stack"),
     "sort": ("sort", "argsort", "argtopk"),
     "scan": ("cumsum", "cumprod", "cumprod_backward", "logcumsumexp", "argcummax"),
@@ -34,6 +34,7 @@ KERNELS = {
     "ctc": ("ctc_loss", "ctc_loss_backward"),
     "distances": ("cdist",),
     "moments": ("prod", "var"),
+    "moves": ("roll", "pad", "tril", "triu"),
     "resample": ("resample",),
     "grid_sample": ("grid_sample", "grid_sample_input", "grid_sample_grid"),
     "recurrent": (

@@ -100,9 +100,13 @@ def worker(name, text, inputs, parameters=(), truth=()):
         start.append(f"x{i} = carray(pointer({'abc'[i]}), (n,), {'uint8' if field in truth else 'kind'})")
         reads.append(f"v{i} = x{i}[j]" + (" != 0" if field in truth else ""))
     expression = ast.unparse(ast.fix_missing_locations(inlined(text, names)))
-    source = _LOOP.format(start="; ".join(start), reads="; ".join(reads), expression=expression)
+    return _made(name, _LOOP.format(start="; ".join(start), reads="; ".join(reads), expression=expression))
+
+
+def _made(name, source):
+    """dtype -> address of the loop that the source makes."""
     space = {"carray": carray, "pointer": pointer, "uint8": np.uint8, "float64": np.float64}
-    space |= _FUNCTIONS | {"__name__": __name__}
+    space |= _FUNCTIONS | {"__name__": __name__, "vectormath": vectormath}
     exec(compile(source, f"<{name}>", "exec"), space)
     digest = _source(__file__) + hashlib.sha256(source.encode()).hexdigest()
 
@@ -239,7 +243,7 @@ def apply(made, arrays, dtype, parameters=(), ordered=True):
 
 
 def elementwise(name):
-    """The kernel of an elementwise primitive of one or two inputs."""
+    """The kernel of an elementwise primitive of up to three inputs."""
     p = PRIMITIVES[name]
     text = f"{name}({', '.join(p.inputs)})" if name in LEAVES else p.inline
     made, defaults = worker(name, text, p.inputs, p.defaults), tuple(p.defaults)
@@ -247,12 +251,12 @@ def elementwise(name):
     def unary(x, **params):
         return apply(made, (x,), x.dtype, [params.get(k, p.defaults[k]) for k in defaults])
 
-    def binary(a, b, **params):
-        dtype = a.dtype if hasattr(a, "dtype") else b.dtype
-        arrays = as_operand(a, dtype), as_operand(b, dtype)
+    def several(*operands, **params):
+        dtype = next(x.dtype for x in operands if hasattr(x, "dtype"))
+        arrays = [as_operand(x, dtype) for x in operands]
         return apply(made, arrays, dtype, [params.get(k, p.defaults[k]) for k in defaults])
 
-    chosen = unary if len(p.inputs) == 1 else binary
+    chosen = unary if len(p.inputs) == 1 else several
     chosen.worker = made
     return chosen
 
@@ -286,6 +290,42 @@ def nan_to_num(x, *, nan=0.0, posinf=None, neginf=None):
     return apply(_finite, (x,), x.dtype, [*given, most, -most])
 
 
+# Elements at a time, so that a quotient too large for the straight line delays only its neighbours.
+_DIVIDE = """
+def make(zero):
+    kind = type(zero)
+
+    def loop(a, b, c, y, n, parameters):
+        a, b, y = carray(pointer(a), (n,), kind), carray(pointer(b), (n,), kind), carray(pointer(y), (n,), kind)
+        for start in range(0, n, 512):
+            u, v, w = a[start : start + 512], b[start : start + 512], y[start : start + 512]
+            far = False
+            for j in range(u.size):
+                q, r = vectormath.divided(u[j], v[j])
+                w[j] = vectormath.{name}(q, r, u[j], v[j])
+                far |= vectormath.is_far(u[j], v[j])
+            if far:
+                for j in range(u.size):
+                    if vectormath.is_far(u[j], v[j]):
+                        q, r = vectormath.divided_far(u[j], v[j])
+                        w[j] = vectormath.{name}(q, r, u[j], v[j])
+
+    return loop
+"""
+
+
+def _divides(name):
+    """The kernel of a primitive that finishes the quotient and the rest of |a| / |b|."""
+    made = _made(name, _DIVIDE.format(name=name))
+
+    def kernel(a, b):
+        dtype = a.dtype if hasattr(a, "dtype") else b.dtype
+        return apply(made, (as_operand(a, dtype), as_operand(b, dtype)), dtype)
+
+    return kernel
+
+
+fmod, remainder, floor_divide = map(_divides, ("fmod", "remainder", "floor_divide"))
 _powers = on_all_threads("power")
 
 

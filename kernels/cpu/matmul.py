@@ -22,7 +22,7 @@ from .threads import compiled, pointer, run
 from .tiles import LANES, LONGEST_TILE, VECTORS, copy_block, lanes, multiply_block, transpose_block
 
 PARALLEL_FROM = 200_000  # multiplications; below, waking the second thread costs more than it brings
-PART = 100_000  # multiplications in a part of a job
+PART = 40_000  # multiplications in a part of a job: a fifth of the smallest job, so that unequal units share out well
 _DEPTH = 512  # rows of B in a panel: 128 KiB, which the second-level cache holds beside the rows of A
 _BLOCK = 24  # rows of C in one unit of work: a multiple of every tile height
 _WIDTH = {kind.bitwidth // 8: VECTORS * count for kind, count in LANES.items()}  # columns of a panel, by item size
@@ -237,7 +237,7 @@ def _product(a, b, shape, a_batch, b_batch, batch, m, n, k, row=None):
     b, b_transposed = _in_order(b)
     if k == 1 and row is None:
         return outer(a, b, shape, a_batch, b_batch, batch, m, n)
-    if batch == 1 and k >= FEW_FROM and min(m, n) <= FEW:
+    if batch == 1 and k >= FEW_FROM and (m <= FEW or n <= FEW):
         c = _few(a, b, a_transposed, b_transposed, shape, m, n, k)
         if c is not None:
             return c if row is None else np.add(c, row, out=c)

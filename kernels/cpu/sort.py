@@ -1,4 +1,5 @@
-"""Lines in order: a radix sort by the bits of the numbers, which is stable, with the positions carried along.
+"""Lines in order: a radix sort by the bits of the numbers, which is stable, with the positions carried along; and the
+first few of each line in order.
 
 The bits of a float, read as an integer, are in order already for positive numbers, and in falling order for negative
 ones. A line is distributed into 256 buckets by its lowest byte, then by the next (Knuth, TAOCP 3, 5.2.5); a byte that
@@ -13,6 +14,7 @@ from .threads import compiled, pointer, run
 
 PARALLEL_FROM = 4_096  # elements
 SHORT = 40  # numbers of a line that is sorted by insertion
+STRETCH = 64  # numbers looked at together
 
 
 @register_jitable(error_model="numpy")
@@ -36,7 +38,7 @@ def _digit(key, byte, last):
 def _sorted(zero):
     """a: x (O, N); c: x in order (O, N). numbers: O, N, 1 for falling order, the address of the positions, int64."""
     kind = type(zero)
-    single = kind is np.float32
+    single, whole = kind is np.float32, kind is np.int64
     bits_type, digits = (np.int32, 4) if single else (np.int64, 8)
     most = 0x7FFFFFFF if single else 0x7FFFFFFFFFFFFFFF
     infinity = 0x7F800000 if single else 0x7FF0000000000000
@@ -52,10 +54,11 @@ def _sorted(zero):
         for line in range(lines * part // parts, lines * (part + 1) // parts):
             for j in range(n):
                 key = np.int64(bits[line, j])
-                size = key & most
-                key = size if key >= 0 else -size  # -0 is 0
-                key = most if size > infinity else key  # NaN comes last
-                keys[j], order[j] = -key if falling else key, j
+                if not whole:
+                    size = key & most
+                    key = size if key >= 0 else -size  # -0 is 0
+                    key = most if size > infinity else key  # NaN comes last
+                keys[j], order[j] = ~key if falling else key, j
             if n <= SHORT:
                 _insert(keys, order, n)
             else:
@@ -99,3 +102,57 @@ def sort(x, *, axis=-1, descending=False, stable=True):
 def argsort(x, *, axis=-1, descending=False, stable=True):
     """The positions that sort x, those of equal numbers in their order. int64."""
     return np.ascontiguousarray(np.moveaxis(_both(x, axis, descending)[1], -1, axis))
+
+
+@compiled
+def _leading(zero):
+    """a: x (O, N). numbers: O, N, 1 for the largest, k, the address of the positions (O, k), int64.
+
+    The k best so far stand in order; in most stretches of a line no number is better than the last of them, which one
+    look in vectors tells.
+    """
+    kind, size = type(zero), zero.itemsize
+
+    def work(a_base, b_base, c_base, numbers, part, parts):
+        given = carray(pointer(numbers), (5,), np.int64)
+        lines, n, k, sign = given[0], given[1], given[3], kind(1 if given[2] == 1 else -1)
+        best = np.empty(k + 1, kind)
+        for line in range(lines * part // parts, lines * (part + 1) // parts):
+            places = carray(pointer(given[4] + 8 * line * k), (k,), np.int64)
+            held = 0
+            for begin in range(0, n, STRETCH):
+                m = min(STRETCH, n - begin)
+                x = carray(pointer(a_base + size * (line * n + begin)), (m,), kind)
+                if held == k:
+                    last, better = best[k - 1], np.int32(0)
+                    for j in range(m):
+                        better += np.int32(0 if sign * x[j] <= last else 1)
+                    if better == 0:
+                        continue
+                for j in range(m):
+                    v = sign * x[j]
+                    if held == k and not _before(v, best[k - 1], sign):
+                        continue
+                    i = held if held < k else k - 1
+                    while i > 0 and _before(v, best[i - 1], sign):
+                        best[i], places[i] = best[i - 1], places[i - 1]
+                        i -= 1
+                    best[i], places[i] = v, begin + j
+                    held = min(held + 1, k)
+
+    return work
+
+
+@register_jitable(error_model="numpy")
+def _before(v, w, sign):
+    """Does v stand before w among the largest (of the negated, for the smallest)? NaN counts as the largest of all."""
+    return v > w or (w == w and v != v if sign > 0 else v == v and w != w)
+
+
+def argtopk(x, *, k, axis=-1, largest=True):
+    """The positions of the k largest (or smallest) elements along the axis, the most extreme first. int64."""
+    lines = np.ascontiguousarray(np.moveaxis(x, axis, -1))
+    places = np.empty((*lines.shape[:-1], k), np.int64)
+    numbers = (x.size // x.shape[axis], x.shape[axis], largest, k, places.ctypes.data)
+    run(_leading(x.dtype), lines, lines, lines, numbers, alone=x.size < PARALLEL_FROM, parts=8)
+    return np.ascontiguousarray(np.moveaxis(places, -1, axis))

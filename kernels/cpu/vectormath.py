@@ -55,10 +55,11 @@ float_of = _bitcast(
 )
 
 
-def _extreme(name):
-    """llvm.maximum or llvm.minimum. NaN if either is NaN; unlike `x if x > y else y` it vectorises as a reduction."""
+def _of_two(name):
+    """llvm.copysign; or llvm.maximum or llvm.minimum: NaN if either is NaN; unlike `x if x > y else y` they vectorise
+    as reductions."""
 
-    def extreme(typingctx, x, y):
+    def of_two(typingctx, x, y):
         def codegen(context, builder, signature, arguments):
             kind = arguments[0].type
             function = ir.FunctionType(kind, [kind] * 2)
@@ -68,11 +69,24 @@ def _extreme(name):
 
         return (x(x, x), codegen) if x == y and isinstance(x, types.Float) else None
 
-    extreme.__name__ = extreme.__qualname__ = name
-    return intrinsic(extreme)
+    of_two.__name__ = of_two.__qualname__ = name
+    return intrinsic(of_two)
 
 
-maximum, minimum = _extreme("maximum"), _extreme("minimum")
+maximum, minimum, copysign = _of_two("maximum"), _of_two("minimum"), _of_two("copysign")
+
+
+@intrinsic
+def trunc(typingctx, x):
+    """x without its fraction."""
+
+    def codegen(context, builder, signature, arguments):
+        function = ir.FunctionType(arguments[0].type, [arguments[0].type])
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, function, f"llvm.trunc.f{x.bitwidth}"), arguments
+        )
+
+    return (x(x), codegen) if isinstance(x, types.Float) else None
 
 
 @intrinsic
@@ -549,3 +563,52 @@ def _ndtr8(x):
 
 
 ndtr = _by_type("ndtr", _ndtr4, _ndtr8)
+
+
+# ---- whole quotients -------------------------------------------------------------------------------------------------
+@_inlined
+def divided(a, b):
+    """(q, r) with |a| = q |b| + r, 0 <= r < |b|. Exact, but where `is_far`: the product is not rounded, and a quotient
+    that was rounded up to a whole number shows by r < 0. For b = 0 or infinite a, q is infinite or NaN and r is NaN."""
+    size, by, zero, one = abs(a), abs(b), type(a)(0), type(a)(1)
+    q = trunc(size / by)
+    r = _fused(-q, by, size)
+    q, r = where(r < zero, q - one, q), where(r < zero, r + by, r)
+    return q, where(q == zero, size, r)  # -0 times infinity would be NaN
+
+
+@_inlined
+def is_far(a, b):
+    """Is the quotient of numbers too large to be exact, or to be a number?"""
+    infinity = type(a)(math.inf)
+    return (abs(a) / abs(b) >= type(a)(2.0**23)) & (abs(a) < infinity) & (b != type(a)(0))
+
+
+@_inlined
+def divided_far(a, b):
+    """As `divided` for any numbers, q rounded; in many steps."""
+    r = abs(a) % abs(b)
+    quotient = (abs(a) - r) / abs(b)
+    q = trunc(quotient)
+    return where(quotient - q > type(a)(0.5), q + type(a)(1), q), r
+
+
+@_inlined
+def fmod(q, r, a, b):
+    """a - b trunc(a / b), with the sign of a."""
+    return copysign(r, a)
+
+
+@_inlined
+def remainder(q, r, a, b):
+    """a - b floor(a / b), with the sign of b."""
+    turns = (r != type(a)(0)) & ((a < type(a)(0)) != (b < type(a)(0)))
+    return copysign(where(turns, abs(b) - r, r), b)
+
+
+@_inlined
+def floor_divide(q, r, a, b):
+    """floor(a / b); of infinities that of the quotient, which is infinite, 0 or NaN."""
+    turns = (r != type(a)(0)) & ((a < type(a)(0)) != (b < type(a)(0)))
+    infinite = (abs(a) == type(a)(math.inf)) | (abs(b) == type(a)(math.inf))
+    return where(infinite, a / b, copysign(where(turns, q + type(a)(1), q), a / b))

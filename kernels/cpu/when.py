@@ -17,15 +17,19 @@ FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 
 # ---- products --------------------------------------------------------------------------------------------------------
-# OpenBLAS runs one product of up to 64**3 multiplications in the calling thread, with less overhead than ours; above,
-# and for a matrix-vector product of more than 9216, it wakes its own threads, which this backend must not do.
+# OpenBLAS runs one product of up to 64**3 multiplications in the calling thread, with less overhead than ours (with two
+# threads of ours 3.9 and 1.1 us to start against 4.0 at 56**3, 4.7 and 1.1 against 5.2 at 64**3); above, and for a
+# matrix-vector product of more than 9216, it wakes its own threads, which this backend must not do.
 _ONE_THREAD_PRODUCT, _ONE_THREAD_VECTOR = 262_144, 9_216
 
 
 def matmul_when(a, b):
     """Refused: two vectors, mixed types, integers, shapes that do not fit, small products."""
-    if a.ndim == b.ndim == 2 and a.size * b.shape[1] <= _ONE_THREAD_VECTOR:
-        return False
+    rows, columns = a.shape, b.shape
+    if len(rows) == len(columns) == 2:  # nearly all: no other question is asked of the small ones
+        work = a.size * columns[1]
+        if work <= _ONE_THREAD_VECTOR or (work <= _ONE_THREAD_PRODUCT and rows[0] != 1 != columns[1]):
+            return False
     if (a.dtype is not b.dtype and a.dtype != b.dtype) or a.dtype not in FLOATS or a.shape[-1] != b.shape[-2:][0]:
         return False
     if a.ndim < 2 or b.ndim < 2:
@@ -109,7 +113,7 @@ def generated(primitives):
     while len(found) > before:  # a text may call one that is declared later
         before = len(found)
         for name, p in primitives.items():
-            if not p.inline or p.kind == "bool" or len(p.inputs) > 2 or name in found or name == "positive":
+            if not p.inline or p.kind == "bool" or name in found or name in ("positive", "where"):
                 continue
             called = set(re.findall(r"(\w+)\(", p.inline))
             if not called <= known or re.search(r"//|%|<<|>>|[&|~^]", p.inline):
@@ -122,7 +126,7 @@ def generated(primitives):
                 smallest = _SEVERAL_FROM
             else:
                 smallest = _VECTOR_FROM if called & _VECTOR_IN_NUMPY else _ONE_FROM
-            found[name] = (_unary_from if len(p.inputs) == 1 else _binary_from)(smallest)
+            found[name] = (_unary_from, _binary_from, _ternary_from)[len(p.inputs) - 1](smallest)
     return found
 
 
@@ -131,12 +135,12 @@ def looped(primitives):
     log1p is among them: only inside other texts does that of vectormath.py win."""
     found, others = {}, generated(primitives).keys() - {"log1p"}
     for name, p in primitives.items():
-        own = p.inline and (p.inline.startswith(f"{name}(") or name == "remainder")
+        own = p.inline and p.inline.startswith(f"{name}(")
         if name in others or not own or p.defaults or p.kind == "bool":
             continue
         ufunc = getattr(np, "rint" if name == "round" else name, None)
         floats = isinstance(ufunc, np.ufunc) and "f" * ufunc.nin + "->f" in ufunc.types
-        if not p.replaces and floats and name not in ("copysign", "heaviside"):
+        if not p.replaces and floats and name not in ("copysign", "heaviside", "fmod"):
             pairs, smallest = ufunc.nin == 2, _ONE_FROM if name in _ROUNDINGS else _LOOP_FROM
             found[name] = _pair_from(_PAIR_FROM) if pairs else _unary_from(smallest)
     return found
@@ -186,6 +190,22 @@ def _binary_from(size):
     return when
 
 
+def _ternary_from(size):
+    def when(*operands, **params):
+        arrays = [x for x in operands if type(x) not in (float, int)]
+        first = arrays[0]
+        if first.dtype not in FLOATS or any([x.dtype != first.dtype for x in arrays]):
+            return False
+        if not all([type(v) in (float, int) for v in params.values()]):  # a complex factor
+            return False
+        if first.size >= size and all([x.shape == first.shape for x in arrays]):
+            return True
+        return _in_runs(placed(*arrays), size)
+
+    when.smallest, when.checks_shapes = _OUTER_FROM, True
+    return when
+
+
 @functools.lru_cache(maxsize=4096)
 def contiguous(size, inputs):
     """The numbers of the layout of so many contiguous inputs of one shape."""
@@ -195,6 +215,9 @@ def contiguous(size, inputs):
 def _in_runs(found, size):
     """Does this layout have runs that pay? To copy views would take longer than NumPy's loop over them."""
     return found is not None and found.run >= _RUN and found.numbers[0] >= size
+
+
+floor_divide_when = fmod_when = remainder_when = _binary_from(_SEVERAL_FROM)
 
 
 def copy_when(x):
@@ -532,6 +555,36 @@ def stack_when(*xs, axis=0):
     return _joins(xs) and -xs[0].ndim - 1 <= axis <= xs[0].ndim and all(x.shape == xs[0].shape for x in xs)
 
 
+# ---- moving ----------------------------------------------------------------------------------------------------------
+_MOVED_FROM = 8_192  # elements
+
+
+def _movable(x):
+    return x.size >= _MOVED_FROM and x.itemsize in (4, 8) and x.dtype.kind in "fiuc" and x.dtype.isnative
+
+
+def roll_when(x, *, shift, axis=None):
+    """Refused: few elements, numbers of other than four and eight bytes; shifts and axes that do not go in pairs."""
+    pairs = isinstance(shift, tuple) and isinstance(axis, tuple) and len(shift) == len(axis) > 0
+    return _movable(x) and (pairs or not (isinstance(shift, tuple) or isinstance(axis, tuple)))
+
+
+def pad_when(x, *, widths, value=0):
+    """Refused: few elements, numbers of other than four and eight bytes; frames along other than the last two axes, and
+    of fractions around integers."""
+    fits = x.dtype.kind in "fc" or type(value) is int
+    return _movable(x) and fits and x.ndim > 0 and not any(w for pair in widths[:-2] for w in pair)
+
+
+def tril_when(x, *, k=0):
+    """Refused: few elements, numbers of other than four and eight bytes."""
+    return _movable(x) and x.ndim > 1
+
+
+triu_when = tril_when
+roll_when.smallest = pad_when.smallest = tril_when.smallest = _MOVED_FROM
+
+
 # ---- order and running sums ------------------------------------------------------------------------------------------
 _LINES_FROM, _MOST_LEADING = 1_024, 128  # elements
 
@@ -541,8 +594,8 @@ def _has_lines(x, axis):
 
 
 def sort_when(x, *, axis=-1, descending=False, stable=True):
-    """Refused: few elements."""
-    return _has_lines(x, axis)
+    """Refused: few elements, other integers than int64."""
+    return _has_lines(x, axis) or (x.dtype == np.int64 and x.size >= _LINES_FROM and -x.ndim <= axis < x.ndim)
 
 
 def argtopk_when(x, *, k, axis=-1, largest=True):
@@ -565,13 +618,9 @@ def cumprod_backward_when(dy, x, products, *, axis):
     return _has_lines(x, axis) and _of(x.dtype, x.shape, dy, products)
 
 
-def argsort_when(x, *, axis=-1, descending=False, stable=True):
-    """Refused: few elements."""
-    return _has_lines(x, axis) or (x.dtype == np.int64 and x.size >= _LINES_FROM and -x.ndim <= axis < x.ndim)
-
-
-cumprod_when, logcumsumexp_when = cumsum_when, cumsum_when
-argsort_when.smallest = argtopk_when.smallest = sort_when.smallest = cumsum_when.smallest = argcummax_when.smallest = _LINES_FROM
+argsort_when, cumprod_when, logcumsumexp_when = sort_when, cumsum_when, cumsum_when
+argtopk_when.smallest = sort_when.smallest = _LINES_FROM
+cumsum_when.smallest = argcummax_when.smallest = _LINES_FROM
 
 
 # ---- normalisation ---------------------------------------------------------------------------------------------------

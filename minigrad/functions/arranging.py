@@ -544,7 +544,7 @@ def tile(x: Tensor, repetitions: Any, /, *more: int) -> Tensor:
     shape = (1,) * (len(counts) - x.ndim) + x.shape
     y = F.reshape(x, tuple(v for n in shape for v in (1, n)))
     y = F.broadcast_to(y, tuple(v for c, n in zip(counts, shape) for v in (c, n)))
-    return F.reshape(y, tuple(c * n for c, n in zip(counts, shape)))
+    return F.reshape(F.copy(y), tuple(c * n for c, n in zip(counts, shape)))
 
 
 @spelled
@@ -562,7 +562,7 @@ def repeat(x: Tensor, repeats: Any, /, axis: int | None = None) -> Tensor:
     if counts.size == 1:
         count = int(counts.reshape(()))
         y = F.broadcast_to(F.expand_dims(x, axis + 1), (*x.shape[: axis + 1], count, *x.shape[axis + 1 :]))
-        return F.reshape(y, (*x.shape[:axis], n * count, *x.shape[axis + 1 :]))
+        return F.reshape(F.copy(y), (*x.shape[:axis], n * count, *x.shape[axis + 1 :]))
     if counts.shape != (n,):
         raise ShapeError(f"repeat: one count, or one for each of the {n} places of axis {axis}: got {counts.shape}.")
     return x[(slice(None),) * axis + (np.repeat(np.arange(n), counts.astype(np.int64)),)]

@@ -114,7 +114,7 @@ def bitwise_count(x: Any) -> Tensor:
     x = tensor_of(x)
     if x.dtype.kind not in "iub":
         raise DTypeError(f"bitwise_count: needs integers: got {x.dtype}.")
-    return wrap(x.backend.xp.bitwise_count(x.array))
+    return wrap(x.backend.library.bitwise_count(x.array))
 
 
 @takes_out

@@ -36,6 +36,22 @@ def axis_of(op: str, axis: Any, x: Tensor) -> int:
     return axes[0] if axes else 0
 
 
+def _check_range(op: str, index: Tensor, n: int, axis: int) -> None:
+    """On a GPU, whose functions let what is out of range wrap or make NaN; the host's raise."""
+    if not (index.backend.defers and index.size):
+        return
+
+    def check(low: int, high: int) -> None:
+        if low < -n or high >= n:
+            raise IndexRangeError(
+                f"{op}: indices must be from {-n} to {n - 1}, for axis {axis} has {n} places: got "
+                f"{low if low < -n else high}."
+            )
+
+    xp = index.backend.xp
+    index.backend.later(xp.stack([xp.min(index.array), xp.max(index.array)]), check)
+
+
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -56,6 +72,7 @@ def take(x: Tensor, indices: Any, axis: int | None = None, *, mode: str = "raise
     n = x.shape[axis]
     if mode != "raise" and n:
         indices = F.remainder(indices, n) if mode == "wrap" else F.minimum(F.maximum(indices, 0), n - 1)
+    _check_range("take", indices, n, axis)
     return x[(slice(None),) * axis + (indices,)]
 
 
@@ -94,7 +111,8 @@ def grid(op: str, x: Tensor, axis: int, index: Tensor) -> tuple[tuple, list]:
                 f"{op}: index must not be longer than x but along axis {axis}: {index.shape} for {x.shape}."
             )
     xp, n = x.backend.xp, x.ndim
-    ways = [xp.arange(m).reshape([-1 if i == k else 1 for k in range(n)]) for i, m in enumerate(index.shape)]
+    with x.backend.active():
+        ways = [xp.arange(m).reshape([-1 if i == k else 1 for k in range(n)]) for i, m in enumerate(index.shape)]
     ways[axis] = index.array
     return (PLACE,) * n, ways
 
@@ -112,6 +130,7 @@ def gather(x: Tensor, axis: int, index: Any, *, sparse_grad: bool = False) -> Te
         return F.reshape(y, index.shape)
     if not index.size and index.ndim != x.ndim:
         return F.zeros(shape=index.shape, dtype=x.dtype, like=x)
+    _check_range("gather", index, x.shape[axis], axis)
     key, ways = grid("gather", x, axis, index)
     if index.shape[:axis] + index.shape[axis + 1 :] == x.shape[:axis] + x.shape[axis + 1 :]:
         return F.take_along_axis(x, index, axis=axis)
@@ -130,6 +149,7 @@ def take_along_dim(x: Tensor, indices: Any, axis: int | None = None) -> Tensor:
     indices = positions("take_along_dim", indices)
     if axis is None:
         return take(x, ravel(indices))
+    _check_range("take_along_dim", indices, x.shape[axis_of("take_along_dim", axis, x)], axis)
     return F.take_along_axis(x, indices, axis=axis)
 
 

@@ -247,13 +247,15 @@ def addbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
 @named(tensor1="a", tensor2="b")
 def addcmul(x: Any, a: Any, b: Any, *, value: Any = 1) -> Tensor:
     """x + value a b."""
-    return tensor_of(x) + tensor_of(a) * b * value
+    x, a, b = tensor_of(x), tensor_of(a), tensor_of(b)
+    return x + a * b * value if isinstance(value, Tensor) else F.multiply_add(a, b, x, value=value)
 
 
 @named(tensor1="a", tensor2="b")
 def addcdiv(x: Any, a: Any, b: Any, *, value: Any = 1) -> Tensor:
     """x + value a / b."""
-    return tensor_of(x) + tensor_of(a) * value / b
+    x, a, b = tensor_of(x), tensor_of(a), tensor_of(b)
+    return x + a * value / b if isinstance(value, Tensor) else F.divide_add(a, b, x, value=value)
 
 
 @spelled

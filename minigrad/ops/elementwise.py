@@ -504,13 +504,47 @@ nextafter = elementwise(
 )
 
 
-@fused(shape=broadcast, samples=(case((3, 4), (3, 4), (3, 4)), case((3, 1), (4,), 0.3), case((), (0, 2), (2,))))
+@fused(
+    shape=broadcast,
+    inline="where(abs({weight}) < 0.5, {a} + ({b} - {a}) * {weight}, {b} - ({b} - {a}) * (1 - {weight}))",
+    samples=(case((3, 4), (3, 4), (3, 4)), case((3, 1), (4,), 0.25), case((), (0, 2), (2,))),
+)
 def lerp(F, a, b, weight):
     """y = a + weight (b - a): a for weight 0 and, in the form b - (1 - weight) (b - a), exactly b for weight 1."""
     step = b - a
     if isinstance(weight, (int, float)):
         return a + step * weight if -0.5 < weight < 0.5 else b - step * (1 - weight)
     return F.where(F.less(F.abs(weight), 0.5), a + step * weight, b - step * (1 - weight))
+
+
+lerp.rule("a")(lambda g, weight: g * (1 - weight))
+lerp.rule("b")(lambda g, weight: g * weight)
+lerp.rule("weight")(lambda g, a, b: g * (b - a))
+
+multiply_add = elementwise(
+    "multiply_add",
+    "{a} * {b} * {value} + {x}",
+    params={"value": 1},
+    a=lambda g, b, value: g * b * value,
+    b=lambda g, a, value: g * a * value,
+    x=lambda g: g,
+    complex_ok=True,
+    public=False,
+    doc="y = value a b + x.",
+)
+divide_add = elementwise(
+    "divide_add",
+    "{a} * {value} / {b} + {x}",
+    params={"value": 1},
+    domain="abs(b) > 0.1",
+    kind="float",
+    a=lambda g, b, value: g * value / b,
+    b=lambda g, a, b, value: -g * (a * value / b) / b,
+    x=lambda g: g,
+    complex_ok=True,
+    public=False,
+    doc="y = value a / b + x.",
+)
 
 
 # ---- rounding: steps, so the gradient is zero ------------------------------------------------------------------------

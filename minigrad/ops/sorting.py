@@ -49,6 +49,24 @@ def _(F, g, x, axis, descending):
     return F.add_along_axis(g, F.argsort(x, axis=axis, descending=descending), axis=axis, size=x.shape[axis])
 
 
+def _leading(op, x, *, k, axis=-1, largest=True):
+    (axis,) = axes_of(op, axis, len(x.shape))
+    if not 0 <= k <= x.shape[axis]:
+        raise IndexRangeError(f"{op}: k must be from 0 to {x.shape[axis]}, the length of axis {axis}: got {k}.")
+    return Spec((*x.shape[:axis], k, *x.shape[axis + 1 :]), np.dtype(np.int64))
+
+
+@primitive(
+    checked=True, shape=_leading, kind="index", no_gradient=INDEX, public=False,
+    samples=(case((3, 4), k=2), case((5, 2), k=3, axis=0, largest=False), case((4,), k=0)),
+)  # fmt: skip
+def argtopk(xp, x, *, k, axis=-1, largest=True):
+    """The positions of the k largest (or smallest) elements along `axis`, the most extreme first, equal ones in their
+    order; NaN counts as the largest. int64."""
+    order = argsort.forward(xp, x, axis=axis, descending=largest)
+    return order[(slice(None),) * (axis % x.ndim) + (slice(0, k),)]
+
+
 def _partitioned(op, x, *, kth, axis=-1):
     (axis,) = axes_of(op, axis, len(x.shape)) or (0,)
     n = x.shape[axis] if x.shape else 1
