@@ -26,7 +26,11 @@ from minigrad.cuda import memory
 state = SimpleNamespace()  # of the module in place
 
 
-def reset(devices: int = 1, driver: int = 12040, runtime: int = 12020, total: int = 2**30, fails: int = 0) -> None:
+def reset(
+    devices: int = 1, driver: int = 12040, runtime: int = 12020, total: int = 2**30, fails: int = 0,
+    version: str = "14.0.1",
+) -> None:  # fmt: skip
+    state.version = version
     state.devices, state.driver, state.runtime, state.total, state.fails = devices, driver, runtime, total, fails
     state.current = threading.local()
     state.log = []
@@ -86,7 +90,7 @@ class ndarray(np.ndarray):
     def __getitem__(self, key: Any) -> Any:
         if any(isinstance(k, np.ndarray) and k.dtype == bool for k in (key if isinstance(key, tuple) else (key,))):
             not_while_capturing()  # CuPy's asks the device how many there are
-        return run(lambda x, key: x[key], self, key)
+        return run(lambda x, key: x[wrapped(x, key)], self, key)
 
     def fill(self, value: Any) -> None:
         edit(self, lambda target, value: target.fill(value), value)
@@ -127,6 +131,15 @@ for name in (
     "transpose", "squeeze", "swapaxes", "prod", "argsort", "clip", "round", "conj", "take",
 ):  # fmt: skip
     setattr(ndarray, name, _method(name))
+
+
+def wrapped(x: np.ndarray, key: Any) -> Any:
+    """The key with indices that are too large begun again, as CuPy's indexing lets them."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if any(k is None or k is Ellipsis or getattr(k, "dtype", np.int_) == np.bool_ for k in parts):
+        return key
+    sized = lambda k: isinstance(k, np.ndarray) and k.dtype.kind in "iu"
+    return tuple(k % x.shape[i] if sized(k) and x.shape[i] else k for i, k in enumerate(parts))
 
 
 def raw(value: Any) -> Any:
@@ -290,6 +303,8 @@ def pool() -> MemoryPool:
 
 
 class MemoryHook:
+    malloc_postprocess = alloc_postprocess = free_postprocess = lambda self, **_: None
+
     def __enter__(self) -> Any:
         state.hooks.append(self)
         return self
@@ -565,7 +580,7 @@ def module() -> ModuleType:
         ndarray=ndarray, asarray=asarray, array=array, asnumpy=asnumpy,
         take_along_axis=take_along_axis,
         get_default_memory_pool=pool, get_default_pinned_memory_pool=PinnedMemoryPool,
-        may_share_memory=lambda a, b: np.may_share_memory(raw(a), raw(b)), __version__="14.0.1",
+        may_share_memory=lambda a, b: np.may_share_memory(raw(a), raw(b)), __version__=state.version,
     )  # fmt: skip
 
 

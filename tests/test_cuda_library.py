@@ -9,7 +9,7 @@ from minigrad.kernels.cuda import matmul
 import minigrad as mg
 from minigrad import cuda, nn
 from minigrad.backend import completed
-from minigrad.errors import BackendError
+from minigrad.errors import BackendError, DTypeError
 from minigrad.primitive import PRIMITIVES
 from minigrad.tensor import apply
 from minigrad.testing.primitives import differentiable
@@ -232,3 +232,50 @@ def test_bfloat16_of_ml_dtypes_is_known(monkeypatch):
     monkeypatch.setattr(halves, "seen", False)
     mg.tensor(np.ones(2, ml_dtypes.bfloat16))
     assert np.dtype(ml_dtypes.bfloat16) in halves.HALVES
+
+
+# ---- what CuPy 13 lacks, or does as NumPy 1 did ------------------------------------------------------------------
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint64", "bool"])
+def test_bitwise_count(dtype, rng):
+    info = np.iinfo(dtype) if dtype != "bool" else None
+    ends = [info.min, info.max, 0, 1] if info else [0, 1]
+    x = np.array([*ends, *rng.integers(0, 127, 20)]).astype(dtype) if dtype != "uint64" else np.array(ends, dtype)
+    with np.errstate(over="ignore"):
+        got = completed.bitwise_count(np, x)
+    np.testing.assert_array_equal(got, np.bitwise_count(x))
+    assert got.dtype == np.uint8
+
+
+def test_integers_are_whole(rng):
+    for name in completed.WHOLE:
+        for x in (np.array([1, -2]), np.array([True]), np.array(3, np.uint8)):
+            y = completed.whole(np, name, x)
+            assert y.dtype == x.dtype and not np.shares_memory(x, y)
+            np.testing.assert_array_equal(y, x)
+        np.testing.assert_array_equal(completed.whole(np, name, np.array([1.5, -0.5])), getattr(np, name)([1.5, -0.5]))
+
+
+def test_bytes_make_the_default_float(cupy):
+    """NumPy's and CuPy's functions make float16 of them."""
+    for x in (mg.tensor([True, False]), mg.tensor([1, 2], dtype="uint8"), mg.tensor(3, dtype="int8")):
+        on_gpu = x.to("cupy")
+        for f in (mg.exp, mg.sqrt, lambda x: mg.atan2(x, 2), lambda x: mg.hypot(x, x)):
+            assert f(on_gpu).dtype == f(x).dtype == mg.float32
+            np.testing.assert_allclose(f(on_gpu).numpy(), f(x).numpy(), rtol=1e-6)
+    half = mg.tensor([1.0], dtype="float16", device="cupy")
+    assert mg.exp(half).dtype == mg.float16 and (half + half).dtype == mg.float16
+
+
+def test_a_cupy_without_bfloat16_says_so():
+    pytest.importorskip("ml_dtypes")
+    with fake_cupy.in_place(version="13.6.0"):
+        x, said = mg.ones(3, device="cupy"), r"CuPy 13\.6\.0 does not know bfloat16, CuPy 14 does: pip install -U"
+        for ask in (
+            lambda: x.to("bfloat16"), lambda: mg.tensor([1.0], dtype="bfloat16", device="cupy"),
+            lambda: mg.ones(3, dtype="bfloat16").to("cupy"), lambda: nn.Linear(2, 2).to("bfloat16").to("cupy"),
+        ):  # fmt: skip
+            with pytest.raises(DTypeError, match=said):
+                ask()
+        assert x.to("float16").dtype == mg.float16
+    with fake_cupy.in_place():
+        assert mg.ones(3, device="cupy").to("bfloat16").dtype == mg.bfloat16

@@ -4,7 +4,7 @@
 // WARPS warps share a block's rows, 16 M each in whole tiles: queries (attention_mma, attention_mma_queries) or keys
 // (attention_mma_keys); past them go tiles of the other side, copied while the tile before is multiplied. Scores and
 // sums stay in registers, in the layout of results (tensor_cores.cuh), which is also that of a left operand: a weight
-// goes from q k.mT to p v without shared memory. For its sake attention_mma_keys computes the scores transposed. Weights
+// goes from q k.mT to p v without shared memory. For its sake attention_mma_keys makes the scores transposed. Weights
 // and slopes are rounded to T for the second product, as Dao 2023 has them. FORWARD_M, FORWARD_KEYS, QUERIES_M,
 // QUERIES_KEYS, KEYS_M and KEYS_QUERIES are chosen in attention_mma.py, which says why.
 const int THREADS = WARPS * WARP, DL = LINE_OF(D), EL = LINE_OF(E), DN = PADDED(D) / 8, EN = PADDED(E) / 8;
@@ -21,13 +21,15 @@ struct Call {
 
 // rows [first, first + rows) of x (count, width) to shared memory; 0 behind the last, and behind each to PADDED(width)
 template <int width, int rows> DEVICE void tile(T *to, const T *x, int first, int count) {
-    const int pieces = PADDED(width) / V, n = width % V ? PADDED(width) : pieces;
-    for (int k = threadIdx.x; k < rows * n; k += THREADS) {
-        int row = k / n, at = (k - row * n) * (PADDED(width) / n);
-        bool there = first + row < count && at < width;
+    const int step = width % V ? 1 : V, n = PADDED(width) / step, all = rows * n;
+#pragma unroll
+    for (int i = 0; i < (all + THREADS - 1) / THREADS; ++i) {
+        int k = threadIdx.x + i * THREADS, row = k / n, at = (k - row * n) * step;
+        if (all % THREADS && k >= all) break;
+        bool there = first + row < count && (at < width || PADDED(width) == width);
         T *place = to + row * LINE_OF(width) + at;
         const T *from = x + (there ? i64(first + row) * width + at : 0);
-        if (width % V)
+        if constexpr (width % V)
             store(place, there ? load(from) : A(0));
         else
             copy<16>(place, from, there);
@@ -77,16 +79,28 @@ template <bool turned> DEVICE void draw(bool (&stays)[2], const Call &c, i64 n, 
 #define COMMON                                                                                                    \
     const MaskType *mask, const i64 *seed, i64 T_, i64 S, i64 repeat, i64 heads1, i64 m0, i64 m1, i64 mt, i64 ms, \
         i64 causal, i64 threshold, double scale, double kept
-// this thread's rows (m, h) of its warp's 16 M, from the block's first, and its pairs of columns j
+// this thread's rows (m, h) of its warp's 16 M, and its pairs of columns j
 #define EACH_ROW(m, h) _Pragma("unroll") for (int m = 0; m < M; ++m) _Pragma("unroll") for (int h = 0; h < 2; ++h)
 #define EACH_PAIR(j, count) _Pragma("unroll") for (int j = 0; j < count; ++j)
 #define BOTH(i) _Pragma("unroll") for (int i = 2 * h; i < 2 * h + 2; ++i)
-#define ROW(m, h) (own + 16 * m + 8 * h + group())
+#define ROW(m, h) (16 * m + 8 * h + group())
 #define COLUMN(j) (8 * j + 2 * within())
 
 template <int M, int N> DEVICE void nothing(float (&x)[M][N][4]) {
 #pragma unroll
     for (int k = 0; k < M * N * 4; ++k) x[k / 4 / N][k / 4 % N][k % 4] = 0;
+}
+
+// The scores of products, all of which are seen if `whole`; rows begin at query t and columns at key s, or, turned, the
+// other way round. Returns what they are still to be multiplied by: not 0 or less, so that it keeps their order.
+template <bool turned, int M, int N>
+DEVICE float see(float (&score)[M][N][4], const Call &c, bool whole, i64 n, int t, int s) {
+    if (whole && c.scale > 0) return c.scale;
+    EACH_ROW(m, h) EACH_PAIR(j, N) BOTH(i) {
+        int row = ROW(m, h), column = COLUMN(j) + i % 2;
+        score[m][j][i] = scored(c, score[m][j][i], n, t + (turned ? column : row), s + (turned ? row : column));
+    }
+    return 1;
 }
 
 // row[0:width] = x factor, of the two of each four elements that this thread has in half h
@@ -95,7 +109,7 @@ template <int width, int N> DEVICE void put_row(T *row, const float (&x)[N][4], 
     for (int j = 0; j < N; ++j) {
         int column = COLUMN(j);
         float two[2] = {x[j][2 * h] * factor, x[j][2 * h + 1] * factor};
-        put<2>(row + column, two, width - column < 2 ? width - column : 2, width % 2 == 0);
+        put<2>(row + column, two, width % 16 == 0 || width - column > 2 ? 2 : width - column, width % 2 == 0);
     }
 }
 
@@ -105,7 +119,7 @@ KERNEL attention_mma(const T *q, const T *k, const T *v, T *y, float *log_total,
     CALL
     SHARED_MEMORY(T, Q);
     T *K = Q + ROWS * DL, *Vs = K + 2 * KEYS * DL;  // two tiles of each
-    int own = threadIdx.x / WARP * 16 * M;
+    int own = threadIdx.x / WARP * 16 * M, mine = first + own;  // the warp's first row
     q += n * T_ * D, y += n * T_ * E, log_total += n * T_;
     k += n / repeat * S * D, v += n / repeat * S * E;
     float top[M][2], sum[M][2], acc[M][EN][4];
@@ -122,24 +136,20 @@ KERNEL attention_mma(const T *q, const T *k, const T *v, T *y, float *log_total,
         __syncthreads();  // all of this tile is there, and the one before has been read
         if (s0 + KEYS < end) bring(s0 + KEYS, 1 - side);
         commit();
-        bool whole = !MASKED && s0 + KEYS <= S && (!causal || s0 + KEYS <= first + own + 1);
+        bool whole = !MASKED && s0 + KEYS <= S && (!causal || s0 + KEYS <= mine + 1);
         float score[M][N][4];
         products<D>(score, Q + own * DL, K + side * KEYS * DL);
+        float factor = see<false>(score, c, whole, n, mine, s0);
         EACH_ROW(m, h) {
-            int t = first + ROW(m, h);
-            float most = top[m][h], part = 0;
-            EACH_PAIR(j, N) BOTH(i) {
-                float x = score[m][j][i];
-                score[m][j][i] = whole ? x * c.scale : scored(c, x, n, t, s0 + COLUMN(j) + i % 2);
-                most = fmax(most, score[m][j][i]);  // a NaN shows in the sum
-            }
-            most = over_row<Max>(most);
+            float most = -infinity(), part = 0;
+            EACH_PAIR(j, N) BOTH(i) most = fmax(most, score[m][j][i]);  // a NaN shows in the sum
+            most = fmax(top[m][h], over_row<Max>(most) * factor);
             float by = most == -infinity() ? 0 : most, shrink = power_of_2(top[m][h] - by);  // -inf - -inf is NaN
             EACH_PAIR(j, N) {
                 bool stays[2];
-                draw<false>(stays, c, n, t, s0 + COLUMN(j));
+                draw<false>(stays, c, n, mine + ROW(m, h), s0 + COLUMN(j));
                 BOTH(i) {
-                    float p = power_of_2(score[m][j][i] - by);
+                    float p = power_of_2(score[m][j][i] * factor - by);
                     part += p;
                     score[m][j][i] = stays[i % 2] ? p : 0;
                 }
@@ -150,7 +160,7 @@ KERNEL attention_mma(const T *q, const T *k, const T *v, T *y, float *log_total,
         add_weighted<E>(acc, score, Vs + side * KEYS * EL);
     }
     EACH_ROW(m, h) {
-        int t = first + ROW(m, h);
+        int t = mine + ROW(m, h);
         float total = over_row<Sum>(sum[m][h]), most = top[m][h];
         if (MASKED && most == -infinity()) most = 0;
         if (MASKED && total == 0) total = 1;  // a query that sees no key gets zeros
@@ -162,14 +172,13 @@ KERNEL attention_mma(const T *q, const T *k, const T *v, T *y, float *log_total,
 // p = e**(score - log_total) and ds = p (d dy v.mT - delta), where d is what dropout makes of ones, in place of the two
 // products; p becomes p d, without the factor of those that stay. Of two columns, as in `draw`.
 template <bool turned>
-DEVICE void slopes(float *score, float *slope, const Call &c, bool whole, i64 n, int t, int s, const float *log_total,
+DEVICE void slopes(float *score, float *slope, const Call &c, float factor, i64 n, int t, int s, const float *log_total,
                    const float *delta) {
     bool stays[2];
     draw<turned>(stays, c, n, t, s);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-        float seen = whole ? score[i] * c.scale : scored(c, score[i], n, turned ? t + i : t, turned ? s : s + i);
-        float p = power_of_2(seen - log_total[turned ? i : 0] * LOG2E);
+        float p = power_of_2(score[i] * factor - log_total[turned ? i : 0] * LOG2E);
         slope[i] = p * ((stays[i] ? slope[i] * (DROPS ? c.kept : 1) : 0) - delta[turned ? i : 0]);
         score[i] = stays[i] ? p : 0;
     }
@@ -182,7 +191,7 @@ KERNEL attention_mma_queries(const T *dy, const T *q, const T *k, const T *v, co
     CALL
     SHARED_MEMORY(T, Q);
     T *DY = Q + ROWS * DL, *K = DY + ROWS * EL, *Vs = K + 2 * KEYS * DL;
-    int own = threadIdx.x / WARP * 16 * M;
+    int own = threadIdx.x / WARP * 16 * M, mine = first + own;  // the warp's first row
     dy += n * T_ * E, y += n * T_ * E, q += n * T_ * D, dq += n * T_ * D, log_total += n * T_, delta += n * T_;
     k += n / repeat * S * D, v += n / repeat * S * E;
     float less[M][2], mean[M][2], acc[M][DN][4];
@@ -193,11 +202,11 @@ KERNEL attention_mma_queries(const T *dy, const T *q, const T *k, const T *v, co
     };
     tile<D, ROWS>(Q, q, first, T_), tile<E, ROWS>(DY, dy, first, T_), bring(0, 0), commit();
     EACH_ROW(m, h) {
-        int t = first + ROW(m, h);
+        int t = mine + ROW(m, h);
         float sum = 0;
         for (int e = within() * V; t < T_ && e < E; e += 4 * V) {
             float a[V], b[V];
-            int count = E - e < V ? E - e : V;
+            int count = E % V == 0 || E - e > V ? V : E - e;
             fetch<V>(a, dy + i64(t) * E + e, 1, count, E % V == 0);
             fetch<V>(b, y + i64(t) * E + e, 1, count, E % V == 0);
 #pragma unroll
@@ -212,17 +221,18 @@ KERNEL attention_mma_queries(const T *dy, const T *q, const T *k, const T *v, co
         __syncthreads();
         if (s0 + KEYS < end) bring(s0 + KEYS, 1 - side);
         commit();
-        bool whole = !MASKED && s0 + KEYS <= S && (!causal || s0 + KEYS <= first + own + 1);
+        bool whole = !MASKED && s0 + KEYS <= S && (!causal || s0 + KEYS <= mine + 1);
         float score[M][N][4], slope[M][N][4];
         products<D>(score, Q + own * DL, K + side * KEYS * DL);
         products<E>(slope, DY + own * EL, Vs + side * KEYS * EL);
+        float factor = see<false>(score, c, whole, n, mine, s0);
         EACH_ROW(m, h) EACH_PAIR(j, N)
-            slopes<false>(score[m][j] + 2 * h, slope[m][j] + 2 * h, c, whole, n, first + ROW(m, h), s0 + COLUMN(j),
+            slopes<false>(score[m][j] + 2 * h, slope[m][j] + 2 * h, c, factor, n, mine + ROW(m, h), s0 + COLUMN(j),
                           &less[m][h], &mean[m][h]);
         add_weighted<D>(acc, slope, K + side * KEYS * DL);
     }
     EACH_ROW(m, h) {
-        int t = first + ROW(m, h);
+        int t = mine + ROW(m, h);
         if (t < T_) put_row<D>(dq + i64(t) * D, acc[m], h, float(scale));
     }
 }
@@ -236,7 +246,7 @@ KERNEL attention_mma_keys(const T *dy, const T *q, const T *k, const T *v, const
     SHARED_MEMORY(T, K);
     T *Vs = K + ROWS * DL, *Q = Vs + ROWS * EL, *DY = Q + 2 * QUERIES * DL;
     float *less = reinterpret_cast<float *>(DY + 2 * QUERIES * EL), *mean = less + 2 * QUERIES;
-    int own = threadIdx.x / WARP * 16 * M;
+    int own = threadIdx.x / WARP * 16 * M, mine = first + own;  // the warp's first row
     i64 head = n;
     int begin = causal ? first / QUERIES * QUERIES : 0;  // earlier queries see none of these keys
     int tiles = begin < T_ ? (int(T_) - begin + QUERIES - 1) / QUERIES : 0, steps = int(repeat) * tiles;
@@ -261,13 +271,14 @@ KERNEL attention_mma_keys(const T *dy, const T *q, const T *k, const T *v, const
         commit();
         n = head * repeat + step / tiles;
         int t0 = begin + step % tiles * QUERIES;
-        bool whole = !MASKED && t0 + QUERIES <= T_ && first + ROWS <= S && (!causal || first + own + 16 * M <= t0 + 1);
+        bool whole = !MASKED && t0 + QUERIES <= T_ && first + ROWS <= S && (!causal || mine + 16 * M <= t0 + 1);
         float score[M][N][4], slope[M][N][4];  // of keys and queries
         products<D>(score, K + own * DL, Q + side * QUERIES * DL);
         products<E>(slope, Vs + own * EL, DY + side * QUERIES * EL);
+        float factor = see<true>(score, c, whole, n, t0, mine);
         EACH_ROW(m, h) EACH_PAIR(j, N) {
             int from = side * QUERIES + COLUMN(j);
-            slopes<true>(score[m][j] + 2 * h, slope[m][j] + 2 * h, c, whole, n, t0 + COLUMN(j), first + ROW(m, h),
+            slopes<true>(score[m][j] + 2 * h, slope[m][j] + 2 * h, c, factor, n, t0 + COLUMN(j), mine + ROW(m, h),
                          less + from, mean + from);
         }
         add_weighted<E>(sum_v, score, DY + side * QUERIES * EL);
@@ -275,7 +286,7 @@ KERNEL attention_mma_keys(const T *dy, const T *q, const T *k, const T *v, const
     }
     arrived<0>();
     EACH_ROW(m, h) {
-        int s = first + ROW(m, h);
+        int s = mine + ROW(m, h);
         if (s >= S) continue;
         put_row<D>(dk + (head * S + s) * D, sum_k[m], h, float(scale));
         put_row<E>(dv + (head * S + s) * E, sum_v[m], h, DROPS ? c.kept : 1);

@@ -72,6 +72,9 @@ class Backend:
         """check(low, high) of the two numbers in `bounds`; where the backend `defers`, when the host next waits."""
         check(*self.to_host(bounds).tolist())
 
+    def settle(self) -> None:
+        """Look at what `later` has put off."""
+
     def active(self) -> Any:
         """A context manager in which operators on this backend's arrays run where the arrays are."""
         return nullcontext()

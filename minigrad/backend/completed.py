@@ -19,6 +19,7 @@ OLDER = {f"{a}{f}{h}": f"arc{f}{h}" for a in ("a",) for f in ("sin", "cos", "tan
 OLDER |= {"atan2": "arctan2", "pow": "power", "concat": "concatenate", "permute_dims": "transpose"}
 RAISING = ("inv", "cholesky", "eigh", "eigvalsh", "svd")  # without "raise" CuPy returns what a failed routine left
 SORTING = ("sort", "argsort", "lexsort", "partition", "argpartition", "unique", "median", "percentile", "quantile")
+WHOLE = ("floor", "ceil", "trunc")  # of integers CuPy 13 makes floats
 ADDED = ("int32", "uint32", "uint64", "float32", "float64")  # what CuPy's add.at knows, in all versions
 
 
@@ -44,6 +45,8 @@ def completed(xp: Any) -> Over:
     return Over(
         xp,
         **{name: getattr(xp, old) for name, old in OLDER.items() if not hasattr(xp, name)},
+        **{} if hasattr(xp, "bitwise_count") else {"bitwise_count": partial(bitwise_count, xp)},
+        **{name: partial(whole, xp, name) for name in WHOLE},
         matmul=partial(matmul, xp),
         **{name: partial(sorting, xp, name) for name in SORTING},
         add=Over(xp.add, at=partial(add_at, xp)),
@@ -53,6 +56,21 @@ def completed(xp: Any) -> Over:
         linalg=Over(xp.linalg, solve=partial(solve, xp), **decompositions),
         lib=Over(xp.lib, stride_tricks=Over(xp.lib.stride_tricks, sliding_window_view=partial(windows, xp))),
     )
+
+
+def whole(xp: Any, name: str, x: Any) -> Any:
+    """np.floor, np.ceil or np.trunc: integers and truth values are what they are."""
+    return x.copy() if getattr(getattr(x, "dtype", None), "kind", "") in ("b", "i", "u") else getattr(xp, name)(x)
+
+
+def bitwise_count(xp: Any, x: Any) -> Any:
+    """np.bitwise_count, the ones in |x|: summed in pairs, in fours, in bytes. Warren 2012, Hacker's Delight, 5-1."""
+    x = xp.abs(x.astype(np.int64)) if x.dtype.kind == "i" else x
+    x = x.astype(np.uint64)
+    for step, mask in ((1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F)):
+        mask = np.uint64(mask)
+        x = (x & mask) + ((x >> np.uint64(step)) & mask)
+    return ((x * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.uint8)  # the highest byte holds the sum
 
 
 def running(xp: Any, combine: Callable, x: Any, axis: int = 0) -> Any:

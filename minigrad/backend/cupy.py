@@ -28,21 +28,45 @@ class CupyBackend(Devices):
         cupy = load()
         super().__init__("cupy", cupy, cupy.ndarray)
         self.library = import_module("minigrad.backend.completed").completed(cupy)
+        self.knows_bfloat16 = int(cupy.__version__.partition(".")[0]) >= 14
         import_module("minigrad.kernels.cuda")  # registers the table of kernels
         self.rules = CudaRules()
 
+    def asarray(self, data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
+        self.check_dtype(dtype, getattr(data, "dtype", None))
+        return super().asarray(data, dtype, copy)
+
+    def check_dtype(self, *dtypes: Any) -> None:
+        """Raises DTypeError for bfloat16 where CuPy is too old for it."""
+        if not self.knows_bfloat16 and any(getattr(d, "name", "") == "bfloat16" for d in dtypes):
+            raise DTypeError(
+                f"backend cupy: CuPy {self.xp.__version__} does not know bfloat16, CuPy 14 does: pip install -U "
+                "'cupy-cuda12x>=14'. Or use float16."
+            )
+
     def to_host(self, array: Any) -> np.ndarray:
+        self.waits("reading a value on the host")
         host = self.xp.asnumpy(array)
         if self.pending:
             self.settle()
         return host
 
     def synchronize(self) -> None:
+        self.waits("synchronize()")
         self.xp.cuda.get_current_stream().synchronize()
 
     def fallback(self, p: Primitive) -> Callable:
         missing = MISSING.get(p.name)
-        return partial(missing, self.xp) if missing else super().fallback(p)
+        if missing:
+            return partial(missing, self.xp)
+        run = getattr(self.library, p.name) if p.name in ("floor", "ceil", "trunc") else super().fallback(p)
+        if p.name == "astype" and not self.knows_bfloat16:
+            return partial(self._astype, run)
+        return partial(_of_bytes, run) if p.inline else run
+
+    def _astype(self, run: Callable, x: Any, *, dtype: Any) -> Any:
+        self.check_dtype(dtype)
+        return run(x, dtype=dtype)
 
     def factors(self, stream: np.random.Generator, shape: tuple[int, ...], p: float, dtype: Any) -> Any:
         """0 with probability p, else 1 / (1 - p), drawn on the device: what the host would draw from this stream. None
@@ -76,6 +100,15 @@ class CupyBackend(Devices):
         if p.kernels.get("cupy") and (p.inline or p.name in HALVES):
             return True
         return own or p.name in ("matmul", "sum", "mean", "max", "min", "where")
+
+
+def _of_bytes(run: Callable, *operands: Any, **params: Any) -> Any:
+    """Of truth values and integers of one byte CuPy makes float16: computed in float64, which is then narrowed to the
+    default dtype."""
+    y = run(*operands, **params)
+    if getattr(y, "dtype", None) != np.float16 or any(hasattr(a, "dtype") and a.dtype.kind == "f" for a in operands):
+        return y
+    return run(*(a.astype(np.float64) if hasattr(a, "dtype") else a for a in operands), **params)
 
 
 def _count_nonzero(xp: Any, x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:

@@ -6,13 +6,14 @@ backend of an array is that of its device. Device 0 is called "cupy".
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..errors import BackendError
+from ..errors import BackendError, MinigradError
 from ..primitive import Primitive
 from .base import Backend
 
@@ -22,6 +23,11 @@ def index_of(array: Any) -> int:
     return int(array.device.id)
 
 
+AT_ONCE = "CUDA_LAUNCH_BLOCKING"  # PyTorch's word: every launch is waited for, so that errors stand at their lines
+NOTICED = (
+    "Noticed when the host next waited for the GPU, perhaps lines after the call: inside mg.autograd.detect_anomaly(), "
+    f"or with {AT_ONCE}=1, it is raised by the call itself."
+)
 spread = False  # are arrays on more than one device?
 
 
@@ -41,7 +47,7 @@ class Devices(Backend):
         if self.xp.cuda.get_current_stream().is_capturing():
             return
         self.pending.append((bounds, check))
-        if len(self.pending) > 1000:
+        if len(self.pending) > 1000 or os.environ.get(AT_ONCE) == "1":
             self.settle()
 
     def settle(self) -> None:
@@ -49,7 +55,16 @@ class Devices(Backend):
         pending, self.pending = self.pending, []
         for bounds, check in pending:
             with self.xp.cuda.Device(int(bounds.device.id)):
-                check(*self.xp.asnumpy(bounds).tolist())
+                low, high = self.xp.asnumpy(bounds).tolist()
+            try:
+                check(low, high)
+            except MinigradError as error:
+                raise type(error)(f"{error} {NOTICED}") from None
+
+    def waits(self, who: str) -> None:
+        """To be called before waiting for the device: an error while a graph is recorded, when nothing runs."""
+        if self.xp.cuda.get_current_stream().is_capturing():
+            raise BackendError(f"backend {self.name}: {who} waits for the device while the stream is capturing.")
 
     def count(self) -> int:
         return int(self.xp.cuda.runtime.getDeviceCount())
@@ -138,6 +153,9 @@ class OnDevice(Backend):
     def later(self, bounds: Any, check: Callable[[Any, Any], None]) -> None:
         with self.active():
             self.base.later(bounds, check)
+
+    def settle(self) -> None:
+        self.base.settle()
 
     def computes_halves(self, p: Primitive) -> bool:
         return self.base.computes_halves(p)

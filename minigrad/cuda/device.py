@@ -140,4 +140,5 @@ def is_bf16_supported() -> bool:
 
 def synchronize(device: Any = None) -> None:
     """Wait until all work handed to a device is done."""
+    backend().waits("cuda.synchronize()")
     backend().xp.cuda.Device(number(device)).synchronize()

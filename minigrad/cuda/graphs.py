@@ -8,13 +8,18 @@ the first, and looks out for the second.
 from __future__ import annotations
 
 import gc
+import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from ..backend.driver import explained
 from ..errors import ArgumentError, BackendError, DTypeError, ShapeError
 from ..optim import optimizer as optimizers
+from ..primitive import Primitive
 from ..random import default_generator
 from ..tensor import Tensor
 from .device import backend
@@ -39,15 +44,15 @@ class CUDAGraph:
         if self._graph is not None:
             raise BackendError("CUDAGraph.capture_begin: it holds a recording. Call reset() first, or make another.")
         self._pool = pool or self._pool
-        allocator = backend().xp.cuda.using_allocator(self._pool.malloc)
-        allocator.__enter__()
+        only = _only_from(backend().xp, self._pool)
+        only.__enter__()
         try:
             current_stream().raw.begin_capture()
         except Exception:
-            allocator.__exit__(None, None, None)
+            only.__exit__(None, None, None)
             raise
         _by_cublas(True)
-        self._stack.append(allocator)
+        self._stack.append(only)
 
     def capture_end(self) -> None:
         """End the recording."""
@@ -68,6 +73,37 @@ class CUDAGraph:
     def reset(self) -> None:
         """Forget the recording."""
         self._graph = None
+
+
+def _only_from(cupy: Any, pool: Any) -> Any:
+    """A context in which arrays are made in the pool, and making one elsewhere is an error: that memory could be
+    another's by the time of the replay."""
+    inside = False
+
+    def malloc(size: int) -> Any:
+        nonlocal inside
+        inside = True
+        try:
+            return pool.malloc(size)
+        finally:
+            inside = False
+
+    class Watch(cupy.cuda.MemoryHook):
+        name = "minigrad graph"
+
+        def malloc_postprocess(self, **found: Any) -> None:
+            if not inside:
+                raise BackendError(
+                    f"memory of another pool is asked for, {found.get('size')} bytes, while the stream is capturing. "
+                    "Make such arrays before, or leave CuPy's allocator as it is"
+                )
+
+        alloc_postprocess = malloc_postprocess  # of no pool at all
+
+    stack = ExitStack()
+    stack.enter_context(cupy.cuda.using_allocator(explained(cupy, malloc)))
+    stack.enter_context(Watch())
+    return stack
 
 
 def _by_cublas(flag: bool) -> None:
@@ -115,11 +151,33 @@ def _from_capture(error: BaseException) -> bool:
     return "capture" in str(error).lower() or "capturing" in str(error).lower()
 
 
+HERE = str(Path(__file__).parents[1])
+
+
 def _explained(error: BaseException) -> BackendError:
+    reason = str(error).strip().rstrip(".")
     return BackendError(
-        f"cuda.graph: the block does something that cannot be recorded ({error}). It must not read a value on the host "
-        "(item(), float(), if on a tensor, printing) nor bring data from it. Return tensors and read them after it."
+        f"cuda.graph: {_culprit(error)} cannot be recorded ({reason}). The block must not read a value on the host "
+        "(item(), float(), if on a tensor, printing, a boolean index) nor bring data from it. Give it fixed shapes and "
+        "tensors made before, run it a few times first, and read what it returns after it."
     )
+
+
+def _culprit(error: BaseException) -> str:
+    """The operation in which the error arose, and the line that asked for it."""
+    name = line = ""
+    caller = None
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        own = code.co_filename.startswith((HERE, "<string>"))
+        if own and (code.co_filename == __file__ or "<locals>" in code.co_qualname):  # whose name says nothing
+            continue
+        if own and caller is not None:
+            name, line = code.co_name, f"{caller[0]}:{caller[1]}"
+        prim = frame.f_locals.get("prim") if own else None
+        name = prim.name if isinstance(prim, Primitive) else name
+        caller = None if own else (code.co_filename, number)
+    return f"{name.strip('_')} at {line}" if name and line else "something in the block"
 
 
 class GraphedStep:

@@ -29,6 +29,7 @@ class Stream:
 
     def synchronize(self) -> None:
         """Wait until all work in the stream is done."""
+        backend().waits("Stream.synchronize()")
         self.raw.synchronize()
 
     def query(self) -> bool:
@@ -75,6 +76,7 @@ class Event:
 
     def synchronize(self) -> None:
         """Wait until all work before the mark is done."""
+        backend().waits("Event.synchronize()")
         self.raw.synchronize()
 
     def query(self) -> bool:
