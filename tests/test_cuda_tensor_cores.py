@@ -147,7 +147,8 @@ def test_the_emulator_refuses(body, what):
 q = (2, 3, 35, 5)
 ATTENTIONS = {
     "plain": ((q, (2, 3, 70, 5), (2, 3, 70, 3), None, None), {}),
-    "causal": (((1, 2, 150, 16), (1, 2, 150, 16), (1, 2, 150, 8), None, None), {"causal": True, "scale": -0.7}),
+    "causal": (((1, 2, 150, 16), (1, 2, 150, 16), (1, 2, 150, 8), None, None), {"causal": True}),
+    "negative scale": (((1, 140, 8), (1, 140, 8), (1, 140, 8), None, None), {"causal": True, "scale": -0.7}),
     "longer": (((70, 40), (40, 40), (40, 24), None, None), {"causal": True}),
     "shared keys": (((2, 3, 40, 8), (2, 1, 80, 8), (2, 1, 80, 8), None, None), {}),
     "bools": ((q, (2, 3, 40, 5), (2, 3, 40, 3), bools((2, 1, 35, 40)), None), {"causal": True}),
@@ -223,7 +224,7 @@ def test_attention(dtype, label, rng):
 
 def test_attention_of_special_numbers(rng):
     """Infinite and NaN scores end as they do in the reference, and stay in their heads."""
-    q, k, v = (rng.standard_normal((3, 20, 16)).astype(np.float16) for _ in range(3))
+    q, k, v = (rng.standard_normal((3, length, 16)).astype(np.float16) for length in (20, 80, 80))
     q[0, 3, 0], k[1, 5], q[2] = np.nan, -np.inf, 200
     y = run("attention", [q, k, v], {}, ["attention_mma"])[0]
     with np.errstate(all="ignore"):

@@ -15,9 +15,9 @@ stay in registers. The scores are made twice, once for dq and once for dk and dv
 5 of one kernel that adds to dq atomically, in an order, and with bits, that change from call to call.
 
 `ptxas -v` (CUDA 13.0, sm_90) for bfloat16, heads of 64 and of 128: 178 and 255 registers forward, 255 for dq, 241 and
-254 for dk and dv; 4 bytes are spilled, forward with heads of 128. Dropout spills 4 to 272 bytes, masks up to 248. In
-the machine code the loop forward over 64 keys of 128 is 1480 instructions, a quarter of them for tiles that are not
-seen whole, around 256 HMMA. No figure here is a speed: none was measured when this was written.
+254 for dk and dv; 4 bytes are spilled, forward with heads of 128. Dropout spills 4 to 268 bytes, a mask up to 248. In
+the machine code the loop forward over 64 keys of 128 is 1480 instructions around 256 HMMA, those included that only
+tiles need which are not seen whole. No figure here is a speed: none was measured when this was written.
 
 The smaller candidates of `cut` serve GPUs with less shared memory and floats in TF32.
 """

@@ -7,10 +7,11 @@ that for dx is the first again, with the taps the other way round.
 
 A tile of 128 x 128, 32 halves (16 floats) deep, has 20 KB in shared memory, three of them 60 KB: two blocks fill a
 multiprocessor of an H100 with 16 warps and 128 registers a thread (`ptxas -v` of CUDA 13.0 for sm_90: 128 for both
-kernels in bfloat16, nothing spilled; in TF32 118, and 128 with 24 bytes spilled for dw). A warp has 64 x 32 of the tile: it reads 3 KB from shared memory for 16 products of (16, 16)
-and (16, 8), 192 bytes each, of which a multiprocessor delivers 128 a clock. Each element that arrives from the caches
-is multiplied 128 times; x comes taps times, mostly from there. With fewer output channels the tile is 64 or 32 rows
-high. No figure here is a speed: none was measured when this was written.
+kernels in bfloat16, nothing spilled; in TF32 118, and 128 with 24 bytes spilled for dw). A warp has 64 x 32 of the
+tile: it reads 3 KB from shared memory for 16 products of (16, 16) and (16, 8), 192 bytes each, of which a
+multiprocessor delivers 128 a clock. Each element that arrives from the caches is multiplied 128 times; x comes taps
+times, mostly from there. With fewer output channels the tile is 64 or 32 rows high. No figure here is a speed: none
+was measured when this was written.
 """
 
 import math
