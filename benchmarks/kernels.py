@@ -232,6 +232,9 @@ CASES: dict[str, Case] = {
     "max (4096, 1024) axis 1": op(lambda c, x: c.m.amax(x, 1), normal(*WIDE)),
     "min (4096, 1024) axis 1": op(lambda c, x: c.m.amin(x, 1), normal(*WIDE)),
     "cdist (2048, 8), (1024, 8)": op(lambda c, x, y: c.m.cdist(x, y), normal(2048, 8), normal(1024, 8)),
+    "searchsorted (512, 1024) in 1024": op(
+        lambda c, x: x + c.m.searchsorted(c.m.msort(x.detach()[0]), x.detach()), normal(512, 1024)
+    ),
     "topk 10 of (4096, 1024)": op(lambda c, x: c.m.topk(x, 10)[0], normal(*WIDE)),
     "msort (4096, 1024)": op(lambda c, x: c.m.msort(x), normal(*WIDE)),
     "sort (4096, 1024) axis 1": op(lambda c, x: x.sort(1)[0], normal(*WIDE)),

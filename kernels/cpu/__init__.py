@@ -26,6 +26,7 @@ KERNELS = {
     "elementwise": ("copy", "where", "power", "clip", "nan_to_num", "fmod", "remainder", "floor_divide"),
     "blocks": ("concat", "stack"),
     "sort": ("sort", "argsort", "argtopk"),
+    "search": ("searchsorted",),
     "scan": ("cumsum", "cumprod", "cumprod_backward", "logcumsumexp", "argcummax"),
     "pool": (
         *("max_pool", "max_pool_backward", "window_sum", "window_sum_backward"),

@@ -15,10 +15,13 @@ import functools
 import hashlib
 import math
 import re
+import struct
 
 import numpy as np
-from numba import carray
-from numba.extending import register_jitable
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
 
 from ...primitive import PRIMITIVES
 from ..scalar_texts import text_of_rule
@@ -33,6 +36,7 @@ PARALLEL_FROM = 24_576  # elements; below, waking the second thread costs more t
 PART = 65_536  # elements a part: fine enough that a thread put aside by the system holds up little
 SHORTEST = 8  # elements of a run; of a view with shorter ones a copy is made first
 MOST_INPUTS = 3
+AHEAD = 512  # bytes of the next run to be fetched early, of runs that are much longer
 TRUTH = {"condition"}  # inputs of this name are of truth values
 
 _FUNCTIONS = {name: getattr(activation, name, None) or getattr(vectormath, name, None) for name in LEAVES}
@@ -122,6 +126,21 @@ _HEAD = 2 + MOST_INPUTS  # numbers before those of the layout
 _INPUTS = _HEAD + 3  # where those of the first input begin
 
 
+@intrinsic
+def _prefetch(typingctx, address):
+    """Bring the cache line at the address near, if there is one."""
+
+    def codegen(context, builder, signature, arguments):
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        given = [ir.Constant(number, n) for n in (0, 3, 1)]  # to read, into all caches, data
+        builder.call(function, [builder.inttoptr(arguments[0], byte), *given])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
 @register_jitable
 def _repeat(to, number, size, n):
     """Write n times the number of 1, 4 or 8 bytes at an address."""
@@ -155,7 +174,7 @@ def _walk(zero):
         places[:], held[:] = 0, 0
         i, stop = size * part // parts, size * (part + 1) // parts
         segment = i // run
-        within = i - segment * run
+        within, ahead = i - segment * run, AHEAD if run >= 128 else 0
         while i < stop:
             n = min(run - within, stop - i, block)
             for k in range(inputs):
@@ -165,8 +184,11 @@ def _walk(zero):
                     place = segment // given[level] if given[level] > 1 else segment
                     at += (place % given[level + 1] if given[level + 1] else place) * given[level + 2]
                 base = given[first] if given[first] else a_base if k == 0 else b_base
-                places[k] = base + given[2 + k] * at
-                if step == 0:
+                before, places[k] = places[k], base + given[2 + k] * at
+                if step:  # the next run is likely to lie as far away; the processor does not foresee where it begins
+                    for line in range(0, ahead, 64):
+                        _prefetch(2 * places[k] - before + line)
+                else:
                     buffer = own.ctypes.data + 8 * (8 + k * block)
                     if held[k] != places[k]:
                         held[k] = places[k]
@@ -182,26 +204,26 @@ def _walk(zero):
     return work
 
 
-def _numbers(loop, inputs, layout):
-    """What `_walk` reads. inputs: bytes of an element of each."""
+def _numbers(loop, inputs, layout, parameters):
+    """What `_walk` reads. inputs: bytes of an element of each; parameters: the bytes of the numbers."""
     sizes = (*inputs, *[0] * (MOST_INPUTS - len(inputs)))
-    return np.concatenate([np.array((loop, len(inputs), *sizes), np.int64), layout])
+    return np.concatenate([np.array((loop, len(inputs), *sizes)), layout, np.frombuffer(parameters, np.int64)])
 
 
 @functools.lru_cache(maxsize=4096)
-def _whole(loop, size, inputs, item, last):
+def _whole(loop, size, inputs, item, last, parameters):
     """The numbers for contiguous inputs of one shape. item, last: bytes of an element, and of one of the last input."""
-    return _numbers(loop, [item] * (inputs - 1) + [last], contiguous(size, inputs))
+    return _numbers(loop, [item] * (inputs - 1) + [last], contiguous(size, inputs), parameters)
 
 
 @functools.lru_cache(maxsize=2048)
-def _placed(loop, *inputs, ordered=True):
+def _placed(loop, parameters, *inputs, ordered=True):
     """The layout of inputs (shape, strides, bytes of an element) with the numbers of the walk, or None."""
     found = layout(*inputs, ordered=ordered)
-    return found and found._replace(numbers=_numbers(loop, [size for *_, size in inputs], found.numbers))
+    return found and found._replace(numbers=_numbers(loop, [size for *_, size in inputs], found.numbers, parameters))
 
 
-def launch(arrays, numbers, y, parameters=()):
+def launch(arrays, numbers, y):
     """Walk over y. arrays: of y's type, the last may be of truth values."""
     operands, own = [y, y], numbers
     for i, x in enumerate(arrays):
@@ -210,8 +232,6 @@ def launch(arrays, numbers, y, parameters=()):
             continue
         own = numbers.copy() if own is numbers else own  # those given serve the next call too
         own[_INPUTS + READS * i] = x.ctypes.data
-    if parameters:
-        own = np.concatenate([own, np.array(parameters, np.float64).view(np.int64)])
     alone = y.size < PARALLEL_FROM
     run(_walk(_ANY), *operands, y, own, alone=alone, parts=1 if alone else max(2, y.size // PART))
     return y
@@ -222,11 +242,11 @@ _ANY = np.dtype(np.float32)  # the walk moves bytes
 
 def apply(made, arrays, dtype, parameters=(), ordered=True):
     """y = the text of the arrays, in their order of axes or in C order."""
-    x, loop = arrays[0], made(dtype)
+    x, loop, parameters = arrays[0], made(dtype), struct.pack(f"{len(parameters)}d", *parameters) if parameters else b""
     if x.flags.carray and all([other.shape == x.shape and other.flags.carray for other in arrays[1:]]):
         y = np.empty(x.shape, dtype)
-        return launch(arrays, _whole(loop, y.size, len(arrays), y.itemsize, arrays[-1].itemsize), y, parameters)
-    describe = lambda: _placed(loop, *[(x.shape, x.strides, x.itemsize) for x in arrays], ordered=ordered)
+        return launch(arrays, _whole(loop, y.size, len(arrays), y.itemsize, arrays[-1].itemsize, parameters), y)
+    describe = lambda: _placed(loop, parameters, *[(x.shape, x.strides, x.itemsize) for x in arrays], ordered=ordered)
     arrays = [x if x.flags.aligned else x.copy() for x in arrays]
     found = describe()
     if found is None or found.run < SHORTEST:  # elements far apart
@@ -237,9 +257,9 @@ def apply(made, arrays, dtype, parameters=(), ordered=True):
         arrays = [np.broadcast_to(x, shape).copy() for x in arrays]
         found = describe()
     if found.order is None:
-        return launch(arrays, found.numbers, np.empty(found.shape, dtype), parameters)
+        return launch(arrays, found.numbers, np.empty(found.shape, dtype))
     y = np.empty([found.shape[i] for i in found.order], dtype)
-    return launch(arrays, found.numbers, y, parameters).transpose(np.argsort(found.order))
+    return launch(arrays, found.numbers, y).transpose(np.argsort(found.order))
 
 
 def elementwise(name):

@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from .threads import compiled, pointer, run
 from .when import as_operand
 
-PARALLEL_FROM = 24_576  # elements; below, waking the second thread costs more than it brings
+PARALLEL_FROM = 32_768  # elements; below, NumPy itself calls the loop
 PART = 32_768  # elements
 NUMPY_NAMES = {"round": "rint"}
 
@@ -88,7 +88,7 @@ def on_all_threads(name):
     def kernel(*operands):
         dtype = next(x.dtype for x in operands if isinstance(x, np.ndarray))
         found = loop(name, dtype)
-        if found is None:
+        if found is None or max(np.size(x) for x in operands) < PARALLEL_FROM:
             return ufunc(*operands)
         a, *others = (as_operand(x, dtype) for x in operands)
         a, *others = (x if x.flags.carray else x.copy() for x in (a, *others))
@@ -96,7 +96,7 @@ def on_all_threads(name):
         y = np.empty(a.shape if a.ndim else b.shape, dtype)
         step = dtype.itemsize
         numbers = (y.size, step * (a.ndim > 0), step * (b.ndim > 0), step, len(operands), *found)
-        run(worker(dtype), a, b, y, numbers, alone=y.size < PARALLEL_FROM, parts=max(2, y.size // PART))
+        run(worker(dtype), a, b, y, numbers, parts=max(2, y.size // PART))
         return y
 
     return kernel

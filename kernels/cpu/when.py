@@ -95,11 +95,11 @@ LEAVES = _ONE_PASS | _VECTOR_IN_NUMPY | {"erf", "erfc", "ndtr", "expm1", "log1p"
 LEAVES |= {"logaddexp", "gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"}
 # Elements from which the kernel wins: several NumPy passes as soon as its call is paid; NumPy's vector code for exp,
 # log and tanh when the second thread pays; one pass over memory later still.
-_SEVERAL_FROM, _VECTOR_FROM, _ONE_FROM = 1_024, 16_384, 131_072
+_SEVERAL_FROM, _VECTOR_FROM, _LOG_FROM, _ONE_FROM = 1_024, 28_672, 65_536, 131_072
 RULE_FROM = 4_096
 _ERF_FROM = 128  # NumPy has no erf: there it takes forty passes, or one call a number
-_WHERE_FROM = 8_192
-_LOOP_FROM, _PAIR_FROM, _ROUNDINGS = 32_768, 12_288, {"floor", "ceil", "trunc", "round"}
+_WHERE_FROM, _FINITE_FROM = 8_192, 32_768
+_LOOP_FROM, _PAIR_FROM, _LIGHT_LOOPS = 65_536, 12_288, {"floor", "ceil", "trunc", "round", "log2", "log10"}
 _RUN = 32  # the shortest run that pays where shapes broadcast
 _BLOCK = 1_024  # elements of the buffer for a number that repeats along a run
 LEVELS = 3  # pitches with which the runs of an input may follow each other
@@ -122,6 +122,8 @@ def generated(primitives):
             passes = len(re.findall(r"\w+\(|[-+*/]", p.inline))
             if called & {"erf", "gelu", "gelu_backward"}:
                 smallest = _ERF_FROM
+            elif name in ("log", "log1p"):  # NumPy's are the fastest of its vector loops
+                smallest = _LOG_FROM
             elif called & (LEAVES - _ONE_PASS - _VECTOR_IN_NUMPY) or passes > 1:
                 smallest = _SEVERAL_FROM
             else:
@@ -140,8 +142,8 @@ def looped(primitives):
             continue
         ufunc = getattr(np, "rint" if name == "round" else name, None)
         floats = isinstance(ufunc, np.ufunc) and "f" * ufunc.nin + "->f" in ufunc.types
-        if not p.replaces and floats and name not in ("copysign", "heaviside", "fmod"):
-            pairs, smallest = ufunc.nin == 2, _ONE_FROM if name in _ROUNDINGS else _LOOP_FROM
+        if not p.replaces and floats and name not in ("copysign", "heaviside", "fmod", "fmax", "fmin"):
+            pairs, smallest = ufunc.nin == 2, _ONE_FROM if name in _LIGHT_LOOPS else _LOOP_FROM
             found[name] = _pair_from(_PAIR_FROM) if pairs else _unary_from(smallest)
     return found
 
@@ -244,10 +246,10 @@ def clip_when(x, min=None, max=None):
 def nan_to_num_when(x, *, nan=0.0, posinf=None, neginf=None):
     """Refused: few elements, other replacements than numbers."""
     given = all(type(v) in (float, int, type(None)) for v in (nan, posinf, neginf))
-    return given and x.size >= _LOOP_FROM and x.dtype in FLOATS
+    return given and x.size >= _FINITE_FROM and x.dtype in FLOATS
 
 
-clip_when.smallest, clip_when.checks_shapes, nan_to_num_when.smallest = _WHERE_FROM, True, _LOOP_FROM
+clip_when.smallest, clip_when.checks_shapes, nan_to_num_when.smallest = _WHERE_FROM, True, _FINITE_FROM
 where_when.smallest, where_when.checks_shapes = 256, True  # of the condition and a: b is seldom much larger
 POWERS = {2: "{a} * {a}", 3: "{a} * {a} * {a}", 4: "({a} * {a}) * ({a} * {a})", -1: "1 / {a}"}
 POWERS[0.5] = "sqrt(where({a} + {a} == {a}, abs({a}), {a}))"  # unlike the root's, infinity at -infinity and 0 at -0
@@ -616,6 +618,11 @@ def argcummax_when(x, *, axis=-1, largest=True):
 def cumprod_backward_when(dy, x, products, *, axis):
     """Refused: few elements, several types or shapes."""
     return _has_lines(x, axis) and _of(x.dtype, x.shape, dy, products)
+
+
+def searchsorted_when(edges, values, *, side="left"):
+    """Refused: few values, no edges, several types."""
+    return values.size >= _LINES_FROM and values.dtype in FLOATS and edges.dtype == values.dtype and edges.size > 0
 
 
 argsort_when, cumprod_when, logcumsumexp_when = sort_when, cumsum_when, cumsum_when
