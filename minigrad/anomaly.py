@@ -34,6 +34,9 @@ class Watch:
             with np.errstate(all="ignore"):  # said here in more words
                 result = apply(prim, *args, **params)
             line = _line_of_the_caller()
+            given = next((a for a in args if isinstance(a, Tensor) and not hasattr(a.array, "level")), None)
+            if given is not None:
+                given.backend.settle()  # labels and indices that a GPU has not looked at yet
             for y in result if isinstance(result, tuple) else (result,):
                 if _has_nan(y) and not any(map(_has_nan, args)):
                     raise DivergenceError(
@@ -94,8 +97,9 @@ class detect_anomaly(_Setting):
     """``with detect_anomaly():`` or as a decorator: a NaN, where it first appears, is an error.
 
     Forward it names the operation, its operands and the line; backward the operation whose gradient it is, and the line
-    that ran it. Every operation is looked at, which costs time: for looking, not for training. Infinity is no error:
-    masks are made of it. PyTorch's looks at gradients only.
+    that ran it. A label or index out of range, which a GPU notices late, is an error at its call. Every operation is
+    looked at, which costs time: for looking, not for training. Infinity is no error: masks are made of it.
+    PyTorch's looks at gradients only.
 
     >>> import minigrad as mg
     >>> with mg.autograd.detect_anomaly():

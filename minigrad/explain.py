@@ -24,7 +24,7 @@ def explained(prim: Primitive, error: Exception, arrays: Sequence, params: dict)
         if len(names) > 1:
             return BackendError(
                 f"{prim.name}: operands must be on one backend: got {' and '.join(names)}. Move one with "
-                f'.to("{names[0]}").'
+                f'.to("{names[0]}"); an array goes there as mg.tensor(x, device="{names[0]}").'
             )
     specs = [a if hasattr(a, "shape") or a is None else Spec((), np.asarray(a).dtype) for a in arrays]
     try:

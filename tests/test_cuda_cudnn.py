@@ -3,10 +3,14 @@
 At the end the real package, where it is installed: its arguments, and the graphs as it checks them.
 """
 
+import importlib.util
 import inspect
+import os
 import re
+import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import fake_cudnn
 import fake_cupy
@@ -372,7 +376,8 @@ def test_the_stand_in_has_the_real_arguments(real):
     for name, method in inspect.getmembers(fake_cudnn.pygraph, inspect.isfunction):
         if name.startswith("_"):
             continue
-        text = getattr(getattr(graph, name), "__doc__", "") or ""
+        assert hasattr(graph, name) or hasattr(real.pygraph, name), name
+        text = getattr(getattr(graph, name, None), "__doc__", "") or ""
         named = {*re.findall(r"(\w+): ", text.split("->")[0])} | {*re.findall(r"^ +(\w+) \(", text, re.MULTILINE)}
         if name in ("tensor", "execute"):
             named = {*inspect.signature(getattr(real.pygraph, name)).parameters}
@@ -431,3 +436,34 @@ def test_the_real_package_accepts_the_graphs(real, monkeypatch):
     with drawn(real, monkeypatch):
         for draw, key in graphs():
             assert draw(*key) is not None
+
+
+DRIVER = (  # the functions of libcuda that cuDNN asks for; those of the second line give something back
+    *("cuGetErrorString", "cuGetErrorName", "cuModuleUnload", "cuTensorMapEncodeIm2col", "cuTensorMapEncodeTiled"),
+    *("cuCtxGetCurrent", "cuCtxGetLimit", "cuCtxPopCurrent", "cuCtxPushCurrent", "cuStreamGetCtx", "cuLinkComplete"),
+    *("cuDriverGetVersion", "cuLinkCreate", "cuLinkAddData", "cuLinkDestroy", "cuLaunchKernel", "cuLaunchKernelEx"),
+    *("cuLaunchCooperativeKernel", "cuDeviceGetCount", "cuDeviceGet", "cuLibraryUnload", "cuKernelSetAttribute"),
+    *("cuKernelGetAttribute", "cuOccupancyMaxPotentialClusterSize"),
+)
+GIVING = ("cuLibraryLoadData", "cuLibraryLoadFromFile", "cuLibraryGetKernel", "cuKernelGetFunction", "cuModuleLoadData")
+
+
+@needs_compiler
+def test_cudnn_has_plans_for_a_gpu_that_is_not_here(real, tmp_path):
+    """For an H100, with a driver that says yes to everything: no kernel runs."""
+    spec = importlib.util.find_spec("nvidia")
+    roots = [Path(p) for p in spec.submodule_search_locations] if spec else []
+    folders = [f for part in ("cudnn", "cublas", "cuda_nvrtc") for root in roots if (f := root / part / "lib").is_dir()]
+    if len(folders) < 3 or cudnn._frontend()[:2] < (1, 20):  # older ones ask the driver for the device
+        pytest.skip("needs nvidia-cudnn-cu12, nvidia-cublas-cu12, nvidia-cuda-nvrtc-cu12 and a frontend from 1.20 on")
+    code = "".join(f"int {name}(void) {{ return 0; }}\n" for name in DRIVER)
+    code += "".join(
+        f"int {name}(void **p) {{ *p = (void *)16; return 0; }}\n" for name in (*GIVING, "cuModuleGetFunction")
+    )
+    command = ["gcc" if COMPILER.endswith("g++") else COMPILER, "-shared", "-fPIC", "-x", "c", "-", "-o"]
+    subprocess.run([*command, str(tmp_path / "libcuda.so.1")], input=code, text=True, check=True)
+    here = Path(__file__).parent
+    paths = {"LD_LIBRARY_PATH": [tmp_path, *folders], "PYTHONPATH": [here, *sys.path]}
+    env = os.environ | {k: os.pathsep.join(map(str, v)) for k, v in paths.items()}
+    done = subprocess.run([sys.executable, here / "cudnn_plans.py"], env=env, capture_output=True, text=True)
+    assert done.stdout.endswith("136 plans, 0 refused\n"), done.stdout[-3000:] + done.stderr[-1000:]

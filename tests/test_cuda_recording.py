@@ -131,3 +131,12 @@ def test_negative_indices_count_from_the_end(cupy):
     expected = mg.gather(x, 1, i).tolist()
     assert mg.gather(x.to("cupy"), 1, mg.tensor(i, device="cupy")).tolist() == expected
     assert mg.take(x.to("cupy"), mg.tensor([3, -1], device="cupy"), mode="clip").tolist() == [4.0, 1.0]
+
+
+# ---- other calls that cannot be ------------------------------------------------------------------------------------
+def test_a_host_array_given_to_a_model_on_the_gpu(cupy):
+    model = nn.Sequential(nn.Linear(3, 2)).to("cupy")
+    for x in (ONES, mg.ones(3)):
+        with pytest.raises(BackendError, match=r'got cupy and numpy\. Move one with \.to\("cupy"\); an array goes'):
+            model(x)
+    assert model(mg.tensor(ONES, device="cupy")).is_cuda

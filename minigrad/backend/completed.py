@@ -67,8 +67,8 @@ def bitwise_count(xp: Any, x: Any) -> Any:
     """np.bitwise_count, the ones in |x|: summed in pairs, in fours, in bytes. Warren 2012, Hacker's Delight, 5-1."""
     x = xp.abs(x.astype(np.int64)) if x.dtype.kind == "i" else x
     x = x.astype(np.uint64)
-    for step, mask in ((1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F)):
-        mask = np.uint64(mask)
+    for step, bits in ((1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F)):
+        mask = np.uint64(bits)
         x = (x & mask) + ((x >> np.uint64(step)) & mask)
     return ((x * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.uint8)  # the highest byte holds the sum
 

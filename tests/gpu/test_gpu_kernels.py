@@ -10,6 +10,15 @@ from minigrad.kernels.cuda import attention, attention_mma, conv, elementwise, t
 import minigrad as mg
 from minigrad.primitive import PRIMITIVES, bools, case, ints, within
 
+
+@pytest.fixture(autouse=True)
+def our_kernels(gpu):
+    """Not cuDNN's: see test_gpu_cudnn.py."""
+    gpu.set_cudnn(False)
+    yield
+    gpu.set_cudnn(True)
+
+
 REPEATED = 5
 FAMILIES = {
     "softmax": cases.SOFTMAX, "loss": cases.LOSSES, "sums": cases.SUMS, "norms": cases.NORMS,
