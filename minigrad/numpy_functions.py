@@ -147,7 +147,7 @@ def at(f: Callable, name: str, x: Any, key: Any, *values: Any) -> None:
     if not isinstance(x, Tensor):
         return on_values(getattr(np, name).at, f"{name}.at", (x, key, *values), {})
     keys, arrays = index(key)
-    places = wrap(np.arange(x.size).reshape(x.shape))[key]
+    places = wrap(x.backend.asarray(np.arange(x.size).reshape(x.shape)))[key]
 
     def updated(x: Tensor) -> Tensor:
         if not values:

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from .backend import Backend, get_backend
 from .backend.devices import Devices
-from .convert import CPU, DTYPE_NAMES, beside, index
+from .convert import CPU, DTYPE_NAMES, backend_at, beside, index
 from .errors import ArgumentError, DTypeError, ExchangeError, GradError, ShapeError
 from .halves import dtype as dtype_of
 from .mistakes import warn_once
@@ -154,7 +154,8 @@ def __deepcopy__(self: Tensor, memo: dict) -> Tensor:
 
 @attach
 def __reduce__(self: Tensor) -> tuple:
-    return _rebuild, (type(self), self.numpy(), self.requires_grad and self.is_leaf)
+    device = None if self.device == CPU else str(self.device)
+    return _restored, (type(self), self.numpy(), self.requires_grad and self.is_leaf, device)
 
 
 @attach
@@ -249,6 +250,11 @@ def __repr__(self: Tensor) -> str:
 def _repr_html_(self: Tensor) -> str | None:
     """What notebooks show."""
     return importlib.import_module(f"{__package__}.viz.html").tensor_html(self)
+
+
+def _restored(cls: type, array: Any, requires_grad: bool, device: str | None = None) -> Tensor:
+    """A pickled tensor, on the device it was on; BackendError where that is not."""
+    return _rebuild(cls, array if device is None else backend_at(device).asarray(array), requires_grad)
 
 
 def _rebuild(cls: type, array: Any, requires_grad: bool) -> Tensor:

@@ -40,7 +40,7 @@ class StrictArray:
     itemsize = property(lambda self: self._host.itemsize)
     strides = property(lambda self: self._host.strides)
     flags = property(lambda self: self._host.flags)
-    base = property(lambda self: None if self._host.base is None else "memory of another array")
+    base = property(lambda self: None if self._host.base is None else object())  # of whom: shares_memory tells
     T = property(lambda self: StrictArray(self._host.T))
     real = property(lambda self: StrictArray(self._host.real))
     imag = property(lambda self: StrictArray(self._host.imag))

@@ -40,7 +40,7 @@ UNCALLED = {
         empty_strided eye fftfreq from_dlpack frombuffer
         fromfunction function fused identity iinfo indices initial_seed kernel ones primitive rand randint randn
         randperm rfftfreq scalar_tensor
-        tree_unflatten tril_indices triu_indices zeros kind_of named spelled NamedTuple apply wrap
+        tree_unflatten tril_indices triu_indices zeros kind_of named spelled takes_out NamedTuple apply wrap
     """,
     "a primitive of many keywords; test_primitives checks its gradient": """
         convolution convolution_input convolution_weight fold_windows getitem max_pool windows

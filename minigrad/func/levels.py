@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.base import Backend, register_arrays
+from ..backend.base import Backend, backend_of, register_arrays
 from ..convert import constant, index
 from ..edits import link
 from ..errors import GradError, MinigradError
@@ -282,7 +282,7 @@ class StandInLibrary:
 
     def __getattr__(self, name: str) -> Any:
         if name in ("min", "max"):
-            return lambda x: getattr(np, name)(bottom(x))
+            return lambda x: getattr(bottom(x), name)()
         if name in ("ones_like", "zeros_like", "full_like", "empty_like"):
             return lambda x, *a, dtype=None, **k: x.level.constant(
                 wrap(getattr(np, name)(np.broadcast_to(np.zeros((), x.dtype), x.shape), *a, dtype=dtype, **k).copy())
@@ -315,7 +315,7 @@ class StandInBackend(Backend):
     def to_host(self, array: Any) -> np.ndarray:
         if isinstance(array, StandIn):
             return array.to_host()  # type: ignore[attr-defined]
-        return np.asarray(array)
+        return np.asarray(array) if isinstance(array, (np.ndarray, np.generic)) else backend_of(array).to_host(array)
 
     def shares_memory(self, a: Any, b: Any) -> bool:
         return getattr(b, "base", None) is a

@@ -379,9 +379,10 @@ def histogram(x: Tensor, bins: Any = 10, range: Any = None, density: bool | None
     edges = np.histogram_bin_edges(values, host(bins) if not isinstance(bins, str) else bins, range)
     if weights is None:
         counts, _ = np.histogram(values, edges, density=density)
-        return Histogram(wrap(np.asarray(counts)), wrap(edges))
+        return Histogram(wrap(x.backend.asarray(counts)), wrap(x.backend.asarray(edges)))
     y = _summed(floating(tensor_of(weights)), _bins(values, edges), len(edges) - 1, "histogram")
-    return Histogram((y / (F.sum(y) * np.diff(edges).astype(y.dtype)) if density else y), wrap(edges))
+    widths = y.backend.asarray(np.diff(edges).astype(y.dtype))
+    return Histogram(y / (F.sum(y) * widths) if density else y, wrap(y.backend.asarray(edges)))
 
 
 def _bins(values: Any, edges: Any) -> Any:

@@ -53,5 +53,5 @@ def _broken(value: Any) -> bool:
 
 
 def _count(value: Tensor) -> int:
-    xp = value.backend.xp
-    return int((~xp.isfinite(value.array)).sum())
+    b = value.backend
+    return int(b.to_host((~b.xp.isfinite(value.array)).sum()))
