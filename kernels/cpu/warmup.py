@@ -37,7 +37,13 @@ def compile_one(job):
 
 
 def _start():
-    """The pool itself, and what is compiled for the types of its arguments."""
+    """The pool itself, and what is compiled for the types of its arguments: arrays, and views of three or four axes."""
+    for dtype, most in ((np.float32, 4), (np.float64, 4), (bool, 4), (np.int64, 1)):
+        for ndim in range(1, most + 1):
+            x = np.empty((4,) * ndim, dtype)
+            threads.location(x)
+            if ndim > 2:
+                threads.location(x[::2])
     for dtype in (np.float32, np.float64):
         x = np.ones(300_000, dtype)
         p = elementwise.elementwise("negative")

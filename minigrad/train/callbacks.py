@@ -85,9 +85,11 @@ class NaNGuard(Callback):
         broken = []
         for name, p in trainer.model.named_parameters():
             if p.grad is not None:
-                xp, gradient = p.grad.backend.xp, p.grad.array
+                b, gradient = p.grad.backend, p.grad.array
                 # the sum is finite only if all are; if it overflowed, count them
-                if not math.isfinite(float(xp.sum(gradient))) and (n := int((~xp.isfinite(gradient)).sum())):
+                if math.isfinite(float(b.to_host(gradient.sum()))):
+                    continue
+                if n := int(b.to_host((~b.xp.isfinite(gradient)).sum())):
                     broken.append(f"{name} {p.shape}, in {n} of {p.size} values")
         if broken:
             layer = broken[-1].split(" ")[0].rpartition(".")[0]

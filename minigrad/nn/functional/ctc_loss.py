@@ -10,6 +10,7 @@ from ...errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from ...ops.ctc import NEVER
 from ...primitive import kind_of
 from ...tensor import F, Tensor, wrap
+from .checks import bounds
 from .reduction import as_tensor, check_reduction, reduced
 
 
@@ -56,11 +57,12 @@ def ctc_loss(
     place = xp.arange(labels.shape[1])
     counted = place[None] < lengths[:, None]  # (B, L)
     labels = xp.where(counted, labels, blank)
-    low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
+    low, high = bounds(wrap(labels))
     if low < 0 or high >= c:
-        raise IndexRangeError(f"{who}: labels must be from 0 to C - 1 = {c - 1}: got {int(low if low < 0 else high)}.")
-    if steps.size and (steps.min() < 0 or steps.max() > t):
-        raise ArgumentError(f"{who}: input_lengths must be from 0 to T = {t}: got {steps.tolist()}.")
+        raise IndexRangeError(f"{who}: labels must be from 0 to C - 1 = {c - 1}: got {low if low < 0 else high}.")
+    shortest, longest = bounds(wrap(steps))
+    if shortest < 0 or longest > t:
+        raise ArgumentError(f"{who}: input_lengths must be from 0 to T = {t}: got {shortest} to {longest}.")
     if not b:
         return reduced(F.sum(logp, axis=(0, 2)), reduction, who)
     states = xp.full((b, 2 * labels.shape[1] + 1), blank)  # (B, S): a blank around each label
@@ -96,16 +98,16 @@ def _padded(targets: Tensor, lengths: Any, single: bool, who: str) -> Any:
     if targets.dtype.kind not in "iu" and targets.size:
         raise DTypeError(f"{who}: labels must be integers: got {targets.dtype}. Use .astype('int64').")
     labels, b = targets.array.astype("int64"), lengths.size
-    longest = int(lengths.max()) if b else 0
-    if b and lengths.min() < 0:
-        raise ArgumentError(f"{who}: target_lengths must not be negative: got {lengths.tolist()}.")
+    shortest, longest = bounds(wrap(lengths))
+    if shortest < 0:
+        raise ArgumentError(f"{who}: target_lengths must not be negative: got {shortest}.")
     if labels.ndim == 2 and labels.shape[0] == b:
         if longest > labels.shape[1]:
             raise ShapeError(
                 f"{who}: targets {labels.shape} must hold target_lengths labels: the longest is {longest}."
             )
         return labels[:, :longest]
-    total = int(lengths.sum())
+    total = int(targets.backend.to_host(lengths.sum()))
     if labels.ndim != 1 or (labels.size < total if single else labels.size != total):
         raise ShapeError(
             f"{who}: targets must be (B, L) = ({b}, {longest}), or the {total} labels of all samples in a row: got "

@@ -37,8 +37,7 @@ def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_n
         total = xp.linalg.norm(norms, norm_type)
     if error_if_nonfinite and not math.isfinite(found := float(tensors[0].backend.to_host(total))):
         raise GradError(
-            f"clip_grad_norm_: the total norm is {found}. "
-            "Look for the first NaN, or pass error_if_nonfinite=False."
+            f"clip_grad_norm_: the total norm is {found}. Look for the first NaN, or pass error_if_nonfinite=False."
         )
     return wrap(xp.asarray(total, dtype=arrays[0].dtype))
 
