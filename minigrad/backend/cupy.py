@@ -77,8 +77,8 @@ class CupyBackend(Devices):
         return made(stream, shape, p, dtype)
 
     def set_tf32(self, flag: bool) -> None:
-        """May products of float32 be computed from 10 bits of their fractions, by the tensor cores? Sums stay float32.
-        Off at first, as in PyTorch: relative errors near 3e-4 instead of 1e-7."""
+        """May products of float32, in matmul, convolution and attention, be computed from 10 bits of their fractions,
+        by the tensor cores? Sums stay float32. Off at first: relative errors near 3e-4 instead of 1e-7."""
         if not isinstance(flag, bool):
             raise DTypeError(f"set_tf32: flag must be True or False: got {flag!r}.")
         recorded: Any = import_module("minigrad.kernels.cuda.matmul")

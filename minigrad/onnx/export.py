@@ -314,6 +314,8 @@ def _assembled(onnx: Any, g: Graph, inputs: list, outputs: list, name: str, opse
         if needed.isdisjoint(node.output):
             continue
         needed.update(node.input)
+        if node.op_type == "TopK":  # both of its outputs must have names
+            needed.update(node.output)
         while len(node.output) > 1 and node.output[-1] not in needed:
             node.output.pop()
         for i, made in enumerate(node.output):

@@ -55,6 +55,16 @@ def argmax(g: Graph, e: Any) -> str:
     return g.shape(y, (), e.y.shape) if e.axis is None else y
 
 
+@converts("argtopk", "argsort", "sort")
+def topk(g: Graph, e: Any) -> str:
+    if not e.x.shape:
+        return g.name(e.x) if e.primitive == "sort" else g.constant(np.zeros((), np.int64))
+    axis = e.axis % len(e.x.shape)
+    k, largest = (e.k, e.largest) if e.primitive == "argtopk" else (e.x.shape[axis], e.descending)
+    values, places = g.node("TopK", g.name(e.x), g.ints((k,)), outputs=2, axis=axis, largest=int(largest), sorted=1)
+    return values if e.primitive == "sort" else places
+
+
 @converts("cumsum")
 def cumsum(g: Graph, e: Any) -> str:
     return g.node("CumSum", g.name(e.x, e.y.dtype), g.name(e.axis % len(e.x.shape), INT64))
