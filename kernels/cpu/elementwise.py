@@ -7,7 +7,7 @@ scalar_texts.py; a rule that has none is left as it is.
 
 Up to three inputs may broadcast, and be views, where each is contiguous or constant along runs of the output: equal
 shapes, a number, a row (..., C) + (C,), a channel (B, C, H, W) + (C, 1, 1), an outer product, columns x[:, :C], heads
-that were moved before the steps of time; see `layout` in when.py.
+that were moved before the steps of time; see `layout` in when/layouts.py.
 """
 
 import ast
