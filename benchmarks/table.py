@@ -109,7 +109,8 @@ def tables(folder: Path) -> str:
 
 
 def rounds(protocol: dict) -> str:
-    return f"{protocol['rounds']} rounds of {protocol['seconds']} s"
+    rounds = protocol["rounds"]
+    return f"{rounds} round{'s' * (rounds != 1)} of {protocol['seconds']} s"
 
 
 def parity(folder: Path) -> str:
