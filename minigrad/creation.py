@@ -21,7 +21,7 @@ from .halves import dtype as dtype_of
 from .mistakes import warn_once
 from .mode import MODE, use_backend
 from .primitive import kind_of, result_dtype
-from .signature import as_numpy, into, keywords_of
+from .signature import called, into, keywords_of
 from .tensor import F, Tensor, wrap
 
 Maker = TypeVar("Maker", bound=Callable[..., Any])
@@ -31,13 +31,14 @@ WITHOUT_EFFECT = {
     "layout",
     "memory_format",
     "names",
+    "order",
     "pin_memory",
 }  # memory is row by row, here, and axes have no names
 
 
 def spelled(*order: str, **names: str) -> Callable[[Maker], Maker]:
     """The function with PyTorch's keywords too: `names` says them in ours, `order` the parameters without a name, and
-    ``out=`` is written into. layout, memory_format, names and pin_memory have no effect."""
+    ``out=`` is written into. layout, memory_format, names, order and pin_memory have no effect."""
 
     def declare(f: Maker) -> Maker:
         known = keywords_of(f)
@@ -54,9 +55,7 @@ def spelled(*order: str, **names: str) -> Callable[[Maker], Maker]:
                 if name not in keywords:
                     break
                 args = (*args, keywords.pop(name))
-            if known is not None and not known.issuperset(keywords):
-                return as_numpy(f, args, keywords, ", ".join([*order, *sorted(known)]))
-            y = f(*args, **keywords)
+            y = called(f, known, args, keywords)
             return y if out is None else into(out, y, f.__name__)
 
         return make  # type: ignore[return-value]

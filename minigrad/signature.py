@@ -55,13 +55,23 @@ def in_order(args: tuple, keywords: dict) -> tuple[tuple, dict]:
     return args, keywords
 
 
-def as_numpy(f: Callable, args: tuple, keywords: dict, known: str) -> Any:
+def called(f: Callable, known: frozenset[str] | None, args: tuple, keywords: dict) -> Any:
+    """f(*args, **keywords) in its own words, which are `known`, in PyTorch's or in NumPy's."""
+    if keywords and known is not None and not known.issuperset(keywords):
+        args, keywords = in_order(args, keywords)
+        if not known.issuperset(keywords):
+            return as_numpy(f, args, keywords)
+    return f(*args, **keywords)
+
+
+def as_numpy(f: Callable, args: tuple, keywords: dict) -> Any:
     """f, called in NumPy's words: by NumPy's function of this name, which comes back to ours with its arguments in
-    order (numpy_functions.py). TypeError, which names those `known`, where NumPy has no such words either."""
+    order (numpy_functions.py). TypeError, which names f's own words, where NumPy has no such words either."""
     name, place = f.__name__, f.__module__.partition(".")[2]
     library = getattr(np, place) if place in ("linalg", "fft") else np
     theirs: Any = getattr(library, name, None)
     if name in ASKED.get() or not _understands(theirs, args, keywords):
+        known = ", ".join(inspect.signature(f).parameters)
         raise TypeError(f"{name}() got an unexpected keyword argument among {', '.join(keywords)}. It takes: {known}.")
     tensor: Any = import_module(".creation", __package__).asarray
     token = ASKED.set((*ASKED.get(), name))
@@ -76,9 +86,12 @@ def as_numpy(f: Callable, args: tuple, keywords: dict, known: str) -> Any:
         ASKED.reset(token)
 
 
-def _understands(f: Callable | None, args: tuple, keywords: dict) -> bool:
+def _understands(f: Any, args: tuple, keywords: dict) -> bool:
+    """Does NumPy's f take this call, and hand it to us? np.zeros and its kin would make an array."""
+    if not (isinstance(f, np.ufunc) or hasattr(f, "_implementation")):
+        return False
     try:
-        return f is not None and inspect.signature(f).bind(*args, **keywords) is not None
+        return inspect.signature(f).bind(*args, **keywords) is not None
     except TypeError:
         return False
     except ValueError:  # a function in C that does not say
@@ -159,16 +172,13 @@ def written_out(p: Primitive, apply: Callable) -> Callable:
 
 def _told(f: Callable) -> inspect.Signature:
     """The signature for readers: what has to be given has no default, and `spelled` is out."""
-    own = [q.replace(default=q.empty) if isinstance(q.default, Absent) else q for q in _parameters(f)]
+    given = inspect.signature(f).parameters.values()
+    own = [q.replace(default=q.empty) if isinstance(q.default, Absent) else q for q in given]
     if own and own[-1].kind is own[-1].VAR_KEYWORD:
         del own[-1]
         if "out" not in {q.name for q in own}:
             own.append(inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None))
     return inspect.Signature(own)
-
-
-def _parameters(f: Callable) -> list[inspect.Parameter]:
-    return list(inspect.signature(f).parameters.values())
 
 
 def _unpacked(arrays: tuple) -> tuple:
@@ -185,15 +195,16 @@ def _respelled(p: Primitive, f: Callable, inputs: tuple, given: dict, spelled: d
         spelled = {k: v * alpha if k == "other" else v for k, v in spelled.items()}
         inputs = tuple(x if i == 0 or isinstance(x, Absent) else x * alpha for i, x in enumerate(inputs))
     places = OF_WHERE if p.name == "where" else PLACES
+    missing = lambda x: isinstance(x, Absent) or (x is None and p.name == "where")
     inputs = tuple(
-        next((spelled.pop(w) for w in words if w in spelled), x) if x is None or isinstance(x, Absent) else x
+        next((spelled.pop(w) for w in words if w in spelled), x) if missing(x) else x
         for x, words in zip_longest(inputs, places[: len(inputs)], fillvalue=())
     )
     if any(OURS.get(name) not in p.defaults for name in spelled):
         first = () if isinstance(inputs[0], Absent) else inputs[:1]
         others = {k: v for k, v in zip(p.inputs[1:], inputs[1:]) if not (v is None or isinstance(v, Absent))}
         others |= {k: v for k, v in given.items() if v is not p.defaults.get(k)}
-        return as_numpy(f, first, spelled | others, ", ".join([*p.inputs, *p.defaults]))
+        return as_numpy(f, first, spelled | others)
     given |= {OURS[k]: int(v) if isinstance(v, bool) and k == "unbiased" else v for k, v in spelled.items()}
     if isinstance(given.get("axis"), list):  # as PyTorch, but not NumPy, takes them
         given["axis"] = tuple(given["axis"])

@@ -148,3 +148,28 @@ def test_by_keyword(name, args, keywords):
         pytest.skip(f"numpy {np.__version__} has no {name}")
     ours = find(mg, name)(*map(tensors, args), **{k: tensors(v) for k, v in keywords.items()})
     compare(values(ours), values(find(np, name)(*args, **keywords)))
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: mg.zeros((2, 3), order="C"), lambda: mg.eye(3, order="F"), lambda: mg.full((2,), 1.0, order="C")]
+)
+def test_what_is_made_is_a_tensor(call):
+    y = call()
+    assert isinstance(y, mg.Tensor) and y.dtype == np.float32
+
+
+def test_out_is_written_when_numpys_words_are_used():
+    out = mg.zeros(3)
+    assert mg.tensordot(mg.eye(3), b=mg.ones(3), axes=1, out=out) is out and out.tolist() == [1.0, 1.0, 1.0]
+    out = mg.zeros(2, 2)
+    assert mg.linalg.solve(a=mg.eye(2), b=mg.eye(2), out=out) is out and out.tolist() == np.eye(2).tolist()
+    out = mg.ones(4)
+    assert mg.zeros_like(mg.ones(2), shape=(4,), out=out) is out and not out.numpy().any()
+
+
+@pytest.mark.parametrize(
+    "call", [lambda x: mg.clip(x, other=2.0), lambda x: mg.zeros(3, foo=1), lambda x: mg.linear(x, x, other=x)]
+)
+def test_a_word_that_means_nothing_is_refused(call):
+    with pytest.raises(TypeError, match=r"other|foo"):
+        call(mg.ones(2, 2))

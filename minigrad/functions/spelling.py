@@ -11,7 +11,7 @@ import numpy as np
 
 from ..convert import as_array
 from ..errors import ArgumentError, DTypeError, GradError
-from ..signature import as_numpy, in_order, into, keywords_of
+from ..signature import as_numpy, called, in_order, into, keywords_of
 from ..tensor import Tensor, wrap
 
 PYTORCH = {
@@ -51,7 +51,7 @@ def spelled(f: Function, **names: str) -> Function:
             if direct is not None and not direct.issuperset(keywords):
                 args, left = in_order(args, given)
                 if len(left) == len(given):
-                    return as_numpy(f, args, given, ", ".join(c for c in f.__code__.co_varnames if c in known))
+                    return as_numpy(f, args, given)
                 return function(*args, **left)
         if args and not isinstance(args[0], Tensor):
             args = (tensor_of(args[0]), *args[1:])
@@ -69,12 +69,7 @@ def takes_out(f: Function) -> Function:
 
     @wraps(f)
     def function(*args: Any, out: Any = None, **keywords: Any) -> Any:
-        if known is not None and not known.issuperset(keywords):
-            args, left = in_order(args, keywords)
-            if not known.issuperset(left):
-                return as_numpy(f, args, left, ", ".join(sorted(known)))
-            keywords = left
-        y = f(*args, **keywords)
+        y = called(f, known, args, keywords)
         return y if out is None else into(out, y, f.__name__)
 
     return function  # type: ignore[return-value]
