@@ -152,6 +152,7 @@ def _from_capture(error: BaseException) -> bool:
 
 
 HERE = str(Path(__file__).parents[1])
+WORDS = str(Path(HERE) / "signature.py")
 
 
 def _explained(error: BaseException) -> BackendError:
@@ -170,7 +171,7 @@ def _culprit(error: BaseException) -> str:
     for frame, number in traceback.walk_tb(error.__traceback__):
         code = frame.f_code
         own = code.co_filename.startswith((HERE, "<string>"))
-        if own and (code.co_filename == __file__ or "<locals>" in code.co_qualname):  # whose name says nothing
+        if own and (code.co_filename in (__file__, WORDS) or "<locals>" in code.co_qualname):  # whose name says nothing
             continue
         if own and caller is not None:
             name, line = code.co_name, f"{caller[0]}:{caller[1]}"
